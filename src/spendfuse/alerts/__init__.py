@@ -1,0 +1,1 @@
+"""Who should hear of it? Envelopes in; incidents, words and channels out."""

@@ -1,0 +1,85 @@
+"""An alert: something a person should hear, in one shape wherever it came from.
+
+Our own Lambdas publish it as JSON (``to_json``); ``alerts.envelopes`` makes the same shape
+of what AWS sends. ``id`` is the cause's, so that the same alert, sent twice, rings once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from spendfuse.clock import parse_utc, utc_text
+from spendfuse.errors import InputError
+from spendfuse.fuse_state import KeySpend, TripOrder
+
+SCHEMA = 1
+Severity = Literal["info", "warning", "critical"]
+Source = Literal["ledger", "fuse", "aws-budgets", "cloudwatch", "cli", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One piece of news, and who should hear it."""
+
+    id: str
+    deployment: str
+    source: Source
+    severity: Severity
+    headline: str
+    """One line, plain text, that says what happened; ≤ 150 characters."""
+    at: datetime
+    channels: tuple[str, ...]
+    """Of ``slack`` and ``email``."""
+    details: tuple[str, ...] = ()
+    """Further lines of plain text: what to look at, what to do."""
+    budget: str | None = None
+    period: str | None = None
+    """Alerts of one budget and one period are one incident."""
+    percent: int | None = None
+    spent_nano_usd: int | None = None
+    limit_nano_usd: int | None = None
+    trip: TripOrder | None = None
+    """Set when the fuse should blow."""
+    verbatim: str | None = None
+    """What arrived, when it was none of the shapes we know: passed on as it is."""
+
+    def to_json(self) -> str:
+        """Return the message that goes onto a topic."""
+        body = {**asdict(self), "at": utc_text(self.at)}
+        return json.dumps({"spendfuse_alert": SCHEMA, **body})
+
+
+def alert_from_json(text: str) -> Alert:
+    """Read what ``Alert.to_json`` wrote.
+
+    Raises:
+        InputError: not one of our alerts, or of a newer schema.
+    """
+    try:
+        raw = json.loads(text)
+    except ValueError as error:
+        raise InputError("not JSON") from error
+    if not isinstance(raw, dict) or raw.pop("spendfuse_alert", None) != SCHEMA:
+        raise InputError(f"not a spendfuse alert of schema {SCHEMA}")
+    try:
+        return Alert(
+            **{
+                **raw,
+                "at": parse_utc(raw["at"]),
+                "channels": tuple(raw["channels"]),
+                "details": tuple(raw.get("details", ())),
+                "trip": _trip_order(raw.get("trip")),
+            }
+        )
+    except (KeyError, TypeError) as error:
+        raise InputError(f"not a whole spendfuse alert: {error!r}") from error
+
+
+def _trip_order(raw: Mapping[str, Any] | None) -> TripOrder | None:
+    if raw is None:
+        return None
+    return TripOrder(**{**raw, "keys": tuple(KeySpend(**each) for each in raw.get("keys", ()))})

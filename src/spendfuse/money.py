@@ -1,0 +1,62 @@
+"""Dollars, exactly.
+
+Money is ``Decimal`` dollars at every edge and integer nano-dollars (10⁻⁹ USD) in every
+counter: a 20-token embedding costs 0.4 micro-dollars, and ADD on integers is exact.
+"""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+
+from spendfuse.errors import InputError
+
+NANO_PER_USD = 10**9
+_CENT = Decimal("0.01")
+
+
+def decimal_usd(value: object) -> Decimal:
+    """Read dollars from text, an int, a Decimal or a JSON number.
+
+    A float is read by its shortest text, so 1000.5 in a JSON file means 1000.5.
+
+    Raises:
+        InputError: not a finite number.
+    """
+    if isinstance(value, bool) or not isinstance(value, (str, int, float, Decimal)):
+        raise InputError(f"expected an amount in dollars, such as 1000 or '0.75', got {value!r}")
+    try:
+        amount = Decimal(str(value).strip())
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite():
+        raise InputError(f"expected an amount in dollars, such as 1000 or '0.75', got {value!r}")
+    return amount
+
+
+def nano_usd(dollars: Decimal) -> int:
+    """Return ``dollars`` in nano-dollars.
+
+    Raises:
+        InputError: finer than a nano-dollar.
+    """
+    scaled = dollars * NANO_PER_USD
+    if scaled != scaled.to_integral_value():
+        raise InputError(f"{dollars} USD is finer than a nano-dollar (9 decimal places)")
+    return int(scaled)
+
+
+def usd(nano: int) -> Decimal:
+    """Return nano-dollars as exact dollars."""
+    return Decimal(nano) / NANO_PER_USD
+
+
+def display_usd(nano: int) -> str:
+    """Return nano-dollars for people: ``$1,234.50``; below a cent with all that counts.
+
+    Display only: never parse it back.
+    """
+    sign = "-" if nano < 0 else ""
+    amount = usd(abs(nano))
+    if 0 < amount < _CENT:
+        return f"{sign}${amount.normalize():f}"
+    return f"{sign}${amount.quantize(_CENT, ROUND_HALF_UP):,}"
