@@ -1,0 +1,10 @@
+"""The ``spendfuse`` block of cdk.json: read once, checked whole, handed down as values.
+
+The only room that knows pydantic. Every mistake is reported at once, each with its path,
+the value found there and what to write instead.
+"""
+
+from spendfuse.config.load import BLOCK, load, stage_names
+from spendfuse.config.values import AwsBudgetConfig, Config
+
+__all__ = ["BLOCK", "AwsBudgetConfig", "Config", "load", "stage_names"]

@@ -1,0 +1,77 @@
+"""Mistakes in the configuration, as people read them: path, value, what to write instead."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from spendfuse.config.schema import SpendfuseBlock
+
+_URL = re.compile(r"(https?://[^/\s'\"]+)[^\s'\"]*")
+_SHOWN = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One thing to mend in cdk.json."""
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}"
+
+
+def path_of(location: Sequence[str | int]) -> str:
+    """Return ``spendfuse.budgets[0].limit_usd`` for a location inside the block."""
+    text = "spendfuse"
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text
+
+
+def shown(value: object) -> str:
+    """Return a value as it may be printed: cut short, and no more of a URL than its host."""
+    text = _URL.sub(r"\1/...", repr(value))
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+
+
+def mistake_of(error: ErrorDetails) -> Mistake:
+    """Return what pydantic found, in our words."""
+    location, kind = error["loc"], error["type"]
+    if kind == "extra_forbidden":
+        return Mistake(path_of(location), _unknown_key(location))
+    if kind == "missing":
+        return Mistake(path_of(location), "is missing; add it")
+    reason = str(error.get("ctx", {}).get("error") or error["msg"])
+    reason = reason[:1].lower() + reason[1:]
+    return Mistake(path_of(location), f"got {shown(error['input'])}; {reason}")
+
+
+def _unknown_key(location: Sequence[str | int]) -> str:
+    known = _keys_beside(location)
+    near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"unknown key; {hint}known here: {', '.join(known)}"
+
+
+def _keys_beside(location: Sequence[str | int]) -> list[str]:
+    """Return the keys of the object in which the location's last part stands."""
+    model: type[BaseModel] = SpendfuseBlock
+    for part in location[:-1]:
+        if isinstance(part, str) and part in model.model_fields:
+            model = next(_models_in(model.model_fields[part].annotation), model)
+    return sorted(model.model_fields)
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)

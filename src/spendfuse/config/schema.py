@@ -1,0 +1,183 @@
+"""The shape of the ``spendfuse`` block.
+
+Each validator answers for one field, so that a mistake in one hides none in another;
+what concerns two fields at once is in ``config.cross_checks``.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from itertools import pairwise
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from spendfuse.errors import InputError
+from spendfuse.money import decimal_usd, nano_usd
+
+REQUIRED_TAGS = ("Project", "Environment", "Team", "CostCenter", "Owner")
+DEFAULT_LADDER = [
+    {"percent": 50, "notify": ["email", "slack"]},
+    {"percent": 80, "notify": ["slack"]},
+    {"percent": 100, "notify": ["email", "slack"], "trip": True},
+]
+
+# AWS: a secret's name, and what tags may hold.
+# https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html
+# https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html
+_SECRET_NAME = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}")
+_TAG_VALUE = re.compile(r"[\w\s.:/=+\-@]{1,256}")
+_EMAIL = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+\.[^@\s,;<>]+")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,62}")
+
+
+def _limit_usd(value: Any) -> Decimal:
+    try:
+        amount = decimal_usd(value)
+        nano_usd(amount)
+    except InputError as error:
+        raise ValueError(str(error)) from error
+    if amount <= 0:
+        raise ValueError("the limit must be above 0; write the dollars of one period, such as 1000")
+    return amount
+
+
+def _secret_name(value: str) -> str:
+    if "://" in value:
+        raise ValueError(
+            "a webhook URL is a secret and does not belong here; store it in AWS Secrets Manager "
+            "and write the secret's name, such as 'spendfuse/slack-webhook'"
+        )
+    if not _SECRET_NAME.fullmatch(value):
+        raise ValueError("write the secret's name: 1 to 512 letters, digits and /_+=.@-")
+    return value
+
+
+def _email(value: str) -> str:
+    if not _EMAIL.fullmatch(value):
+        raise ValueError("write one address, such as 'finops@example.com'")
+    return value
+
+
+def _name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise ValueError("write 1 to 63 letters, digits and _.-, beginning with a letter or digit")
+    return value
+
+
+def _stack_name(value: str) -> str:
+    if not _STACK_NAME.fullmatch(value):
+        raise ValueError("write 1 to 63 letters, digits and -, beginning with a letter")
+    return value
+
+
+def _tags(value: dict[str, str]) -> dict[str, str]:
+    missing = [tag for tag in REQUIRED_TAGS if not value.get(tag)]
+    if missing:
+        raise ValueError(f"add the required tags {', '.join(missing)}")
+    wrong = [tag for tag, text in value.items() if not _TAG_VALUE.fullmatch(text)]
+    if wrong:
+        raise ValueError(
+            f"the value of {', '.join(wrong)} has characters that AWS refuses in tags; "
+            "write letters, digits, spaces and _.:/=+-@"
+        )
+    return value
+
+
+def _rung(value: Any) -> Any:
+    """A bare number is a rung that tells both channels, and trips from 100 % on."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return {"percent": value}
+    return value
+
+
+def _rising(percents: list[int]) -> None:
+    for below, above in pairwise(percents):
+        if below == above:
+            raise ValueError(f"{above} % stands here twice; keep one")
+        if below > above:
+            raise ValueError(
+                f"{above} % comes after {below} %; write the lowest first: {sorted(set(percents))}"
+            )
+
+
+def _rising_ladder(rungs: list[RungBlock]) -> list[RungBlock]:
+    _rising([rung.percent for rung in rungs])
+    return rungs
+
+
+def _rising_percents(percents: list[int]) -> list[int]:
+    _rising(percents)
+    return percents
+
+
+Percent = Annotated[int, Field(ge=1, le=1000)]
+Percents = Annotated[list[Percent], AfterValidator(_rising_percents)]
+LimitUsd = Annotated[Decimal, BeforeValidator(_limit_usd)]
+Email = Annotated[str, AfterValidator(_email)]
+Name = Annotated[str, AfterValidator(_name)]
+Channel = Literal["email", "slack"]
+
+
+class Block(BaseModel):
+    """A JSON object of the configuration: types are strict, unknown keys are mistakes."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class RungBlock(Block):
+    percent: Percent
+    notify: list[Channel] = Field(default=["email", "slack"], min_length=1)
+    trip: bool | None = None
+
+
+class BudgetBlock(Block):
+    name: Name
+    limit_usd: LimitUsd
+    period: Literal["day", "week", "month"] = "month"
+    match: dict[str, str] = {}
+    ladder: Annotated[
+        list[Annotated[RungBlock, BeforeValidator(_rung)]],
+        Field(min_length=1),
+        AfterValidator(_rising_ladder),
+    ] = Field(default_factory=lambda: [RungBlock.model_validate(each) for each in DEFAULT_LADDER])
+
+
+class AwsBudgetBlock(Block):
+    name: Name
+    budget: Name | None = None
+    limit_usd: LimitUsd | None = None
+    period: Literal["day", "month"] = "month"
+    actual_percents: Percents = [50, 80, 100]
+    forecast_percents: Percents = []
+    filters: dict[str, list[str]] = {}
+    emails: Annotated[list[Email], Field(max_length=10)] = []
+    trip: bool = True
+
+
+class SlackBlock(Block):
+    webhook_secret: Annotated[str, AfterValidator(_secret_name)]
+
+
+class AlertsBlock(Block):
+    emails: list[Email] = []
+    slack: SlackBlock | None = None
+
+
+class FuseBlock(Block):
+    mode: Literal["armed", "dry-run", "off"] = "armed"
+    name: Name | None = None
+    key_stores: list[Literal["api_gateway"]] = ["api_gateway"]
+    allowance_percent: Annotated[int, Field(ge=1, le=100)] = 10
+    plausible_multiple: Annotated[int, Field(ge=1, le=1000)] = 10
+
+
+class SpendfuseBlock(Block):
+    name: Annotated[str, AfterValidator(_stack_name)] = "spendfuse"
+    tags: Annotated[dict[str, str], AfterValidator(_tags)]
+    alerts: AlertsBlock = AlertsBlock()
+    budgets: Annotated[list[BudgetBlock], Field(min_length=1)]
+    aws_budgets: list[AwsBudgetBlock] = []
+    fuse: FuseBlock = FuseBlock()

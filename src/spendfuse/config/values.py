@@ -1,0 +1,40 @@
+"""What the rest of spendfuse gets of the configuration: plain values, nothing left to check."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+from spendfuse.definitions import Definitions
+
+
+@dataclass(frozen=True, slots=True)
+class AwsBudgetConfig:
+    """One AWS::Budgets::Budget to deploy."""
+
+    aws_name: str
+    """``<name>-<8 hex>``: a new name whenever AWS would have to replace the budget anyway."""
+    limit_usd: Decimal
+    period: Literal["day", "month"]
+    actual_percents: tuple[int, ...]
+    forecast_percents: tuple[int, ...]
+    trip_percent: int | None
+    """The ACTUAL rung that goes to the topic ``trips``; None when it never trips."""
+    filters: Mapping[str, tuple[str, ...]]
+    """AWS cost filters, such as ``{"TagKeyValue": ("user:Project$rag",)}``; they AND together."""
+    emails: tuple[str, ...]
+    """Addresses that AWS mails by itself, past our own Lambdas."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One deployment, whole."""
+
+    deployment: str
+    tags: Mapping[str, str]
+    emails: tuple[str, ...]
+    slack_webhook_secret: str | None
+    definitions: Definitions
+    aws_budgets: tuple[AwsBudgetConfig, ...]

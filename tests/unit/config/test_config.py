@@ -1,0 +1,199 @@
+"""Every mistake at once, each with its path, its value and what to write instead."""
+
+from __future__ import annotations
+
+import copy
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from spendfuse.config import load, stage_names
+from spendfuse.definitions import definitions_from_json
+from spendfuse.errors import SettingsError
+
+TAGS = {"Project": "a", "Environment": "dev", "Team": "t", "CostCenter": "1", "Owner": "o"}
+BLOCK: dict[str, Any] = {
+    "name": "acme",
+    "tags": TAGS,
+    "alerts": {"emails": ["a@b.co"], "slack": {"webhook_secret": "acme/slack"}},
+    "budgets": [
+        {"name": "search", "match": {"team": "search"}, "limit_usd": "10.50", "period": "day"},
+        {"name": "llm", "limit_usd": 1000},
+    ],
+    "aws_budgets": [{"name": "bill", "actual_percents": [50, 80, 100]}],
+    "stages": {"prod": {"budgets": [{"name": "llm", "limit_usd": 5000}]}},
+}
+
+
+def a_context(**over: Any) -> dict[str, Any]:
+    return {"spendfuse": {**copy.deepcopy(BLOCK), **over}}
+
+
+def report_of(context: dict[str, Any]) -> str:
+    with pytest.raises(SettingsError) as raised:
+        load(context)
+    return str(raised.value)
+
+
+def a_budget(**over: Any) -> dict[str, Any]:
+    return a_context(budgets=[{"name": "llm", "limit_usd": 1000, **over}])
+
+
+def test_the_root_budget_comes_first_and_has_the_default_ladder() -> None:
+    root = load(a_context()).definitions.root
+
+    assert root.name == "llm"
+    assert [(rung.percent, rung.channels, rung.trips) for rung in root.ladder] == [
+        (50, ("email", "slack"), False),
+        (80, ("slack",), False),
+        (100, ("email", "slack"), True),
+    ]
+
+
+def test_a_limit_is_exact_to_the_nano_dollar() -> None:
+    budget = load(a_context()).definitions.budgets[1]
+
+    assert budget.limit_nano_usd == 10_500_000_000
+
+
+def test_a_bare_rung_trips_from_100_percent_on() -> None:
+    ladder = load(a_budget(ladder=[70, 100])).definitions.root.ladder
+
+    assert [rung.trips for rung in ladder] == [False, True]
+
+
+def test_a_stage_is_laid_over_by_name_and_names_the_deployment() -> None:
+    config = load(a_context() | {"stage": "prod"})
+
+    assert config.deployment == "acme-prod"
+    assert config.definitions.root.limit_nano_usd == 5000 * 10**9
+    assert config.definitions.budgets[1].name == "search"
+    assert stage_names(a_context()) == ["prod"]
+
+
+def test_a_limit_from_the_command_line_is_text_and_beats_the_stage() -> None:
+    config = load(a_context() | {"stage": "prod", "monthly_limit_usd": "50.25"})
+
+    assert config.definitions.root.limit_nano_usd == 50_250_000_000
+
+
+def test_an_aws_budget_without_a_limit_takes_its_budget_s() -> None:
+    aws_budget = load(a_context()).aws_budgets[0]
+
+    assert (aws_budget.limit_usd, aws_budget.trip_percent) == (Decimal(1000), 100)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"actual_percents": [50, 80]},
+        {"forecast_percents": [100]},
+        {"emails": ["x@y.co"]},
+        {"trip": False},
+        {"period": "day"},
+    ],
+)
+def test_what_aws_would_replace_gives_the_aws_budget_a_new_name(change: dict[str, Any]) -> None:
+    before = load(a_context()).aws_budgets[0].aws_name
+    after = load(a_context(aws_budgets=[{"name": "bill", **change}])).aws_budgets[0].aws_name
+
+    assert before != after
+    assert after.startswith("bill-")
+
+
+def test_a_new_limit_keeps_the_aws_budget_s_name() -> None:
+    changed = load(a_context() | {"monthly_limit_usd": "7"})
+
+    assert changed.aws_budgets[0].aws_name == load(a_context()).aws_budgets[0].aws_name
+
+
+def test_two_deployments_never_share_an_aws_budget_s_name() -> None:
+    prod = load(a_context() | {"stage": "prod"})
+
+    assert prod.aws_budgets[0].aws_name != load(a_context()).aws_budgets[0].aws_name
+
+
+def test_a_daily_aws_budget_never_trips() -> None:
+    config = load(a_context(aws_budgets=[{"name": "bill", "period": "day"}]))
+
+    assert config.aws_budgets[0].trip_percent is None
+    assert not any(rung.trips for rung in config.definitions.aws_budgets[0].ladder)
+
+
+def test_the_definitions_survive_their_file() -> None:
+    definitions = load(a_context()).definitions
+
+    assert definitions_from_json(definitions.to_json()) == definitions
+
+
+@pytest.mark.parametrize(
+    ("context", "sentence"),
+    [
+        (a_budget(limit_usd=0), "budgets[0].limit_usd: got 0; the limit must be above 0"),
+        (a_budget(limit_usd=-5), "budgets[0].limit_usd: got -5; the limit must be above 0"),
+        (a_budget(limit_usd="ten"), "budgets[0].limit_usd: got 'ten'; expected an amount"),
+        (a_budget(limit_usd=True), "budgets[0].limit_usd: got True; expected an amount"),
+        (a_budget(limit_usd="NaN"), "budgets[0].limit_usd: got 'NaN'; expected an amount"),
+        (a_budget(limit_usd="1e-10"), "finer than a nano-dollar"),
+        (a_budget(ladder=[80, 50]), "50 % comes after 80 %; write the lowest first: [50, 80]"),
+        (a_budget(ladder=[50, 50]), "50 % stands here twice"),
+        (a_budget(ladder=[]), "budgets[0].ladder: got []"),
+        (a_budget(ladder=[{"percent": 0}]), "budgets[0].ladder[0].percent: got 0"),
+        (a_budget(limt=3), "budgets[0].limt: unknown key; did you mean 'limit_usd'?"),
+        (a_budget(name="a:b"), "budgets[0].name: got 'a:b'; write 1 to 63 letters"),
+        (a_budget(match={"team": "x"}), "add one without, the root"),
+        (a_context(nme="x"), "spendfuse.nme: unknown key; did you mean 'name'?"),
+        (a_context(tags={"Project": "a"}), "add the required tags Environment, Team, CostCenter"),
+        (a_context(alerts={"emails": ["nope"]}), "alerts.emails[0]: got 'nope'; write one address"),
+        (a_context(fuse={"mode": "on"}), "fuse.mode: got 'on'; input should be 'armed'"),
+        (
+            a_context(aws_budgets=[{"name": "x", "budget": "lllm"}]),
+            "aws_budgets[0].budget: got 'lllm'; there is no such budget, write one of: llm, search",
+        ),
+        (a_context() | {"stage": "prd"}, "-c stage: got 'prd'"),
+        (a_context() | {"monthly_limit_usd": "abc"}, "limit_usd: got 'abc'; expected an amount"),
+        ({}, 'cdk.json has no "spendfuse" object'),
+    ],
+)
+def test_a_mistake_is_named_with_its_path_its_value_and_what_to_write(
+    context: dict[str, Any], sentence: str
+) -> None:
+    assert sentence in report_of(context)
+
+
+def test_a_webhook_url_is_refused_and_not_repeated() -> None:
+    url = "https://hooks.slack.com/services/T0/B0/abcdefSECRET"
+    report = report_of(a_context(alerts={"slack": {"webhook_secret": url}}))
+
+    assert "store it in AWS Secrets Manager and write the secret's name" in report
+    assert "SECRET" not in report
+
+
+def test_slack_alone_without_a_webhook_is_a_mistake() -> None:
+    context = a_budget(ladder=[{"percent": 50, "notify": ["slack"]}])
+    context["spendfuse"]["alerts"] = {"emails": ["a@b.co"]}
+
+    assert "ladder[0].notify: goes to slack alone, but there is no alerts.slack" in report_of(
+        context
+    )
+
+
+def test_all_mistakes_are_reported_at_once() -> None:
+    report = report_of(
+        a_context(
+            nme="x",
+            tags={},
+            budgets=[
+                {"name": "llm", "limit_usd": -1, "ladder": [80, 50]},
+                {"name": "llm", "limit_usd": 1, "match": {"team": "x"}},
+                {"name": "other", "limit_usd": 1},
+            ],
+            fuse={"mode": "on"},
+        )
+        | {"stage": "nope"}
+    )
+
+    assert report.startswith("8 mistakes in the configuration:")
+    for path in ("nme", "tags", "[0].limit_usd", "[0].ladder", "[0].name", "[2].match", "mode"):
+        assert path in report
