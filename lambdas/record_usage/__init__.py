@@ -1,0 +1,1 @@
+"""Counts packs of usage from the usage queue in the ledger, each once."""

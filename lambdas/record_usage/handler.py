@@ -1,0 +1,119 @@
+"""Usage queue → ledger.
+
+A message that is no pack, or a pack too large to be counted in one step, goes to the
+dead-letter queue at once and with its reason; waiting for the queue's own redrive would
+lose the reason. What fails for now is left to SQS, which delivers it again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from lambdas import definitions_file
+from lambdas.clients import client
+from lambdas.record_usage.settings import Settings
+from spendfuse.budget import Budget
+from spendfuse.clock import utc_now
+from spendfuse.errors import InputError
+from spendfuse.ledger.dynamodb import DynamoLedger, check_size
+from spendfuse.ledger.pack import Pack, read_pack
+
+logger = logging.getLogger(__name__)
+logger.setLevel(logging.INFO)
+
+_REASON_CHARACTERS = 500
+
+
+@dataclass(frozen=True)
+class RecordUsage:
+    """Counts the packs of one delivery; refused messages go to ``dead_letters``."""
+
+    ledger: DynamoLedger
+    budgets: tuple[Budget, ...]
+    dead_letters: DeadLetters
+    now: Callable[[], datetime]
+
+    def __call__(self, messages: list[dict[str, Any]]) -> list[str]:
+        """Return the ids of the messages to be delivered again."""
+        packs: dict[str, Pack] = {}
+        failed = []
+        for message in messages:
+            try:
+                pack = self._readable(message)
+            except Exception:
+                logger.exception("message %s was not taken", message["messageId"])
+                failed.append(message["messageId"])
+            else:
+                packs |= {message["messageId"]: pack} if pack else {}
+        return failed + self._post(packs)
+
+    def _readable(self, message: dict[str, Any]) -> Pack | None:
+        """Return the message's pack, its rejected records kept; None if it was refused."""
+        try:
+            pack = read_pack(message["body"], received_at=_sent_at(message))
+            check_size(pack, self.budgets)
+        except InputError as error:
+            self.dead_letters.put(message, str(error))
+            return None
+        if pack.rejected:
+            logger.warning("pack %s: %d records to quarantine", pack.id, len(pack.rejected))
+            self.ledger.quarantine(pack, self.now())
+        return pack
+
+    def _post(self, packs: dict[str, Pack]) -> list[str]:
+        try:
+            new = self.ledger.post(list(packs.values()), self.budgets, self.now())
+        except Exception:
+            # Packs that were counted have their markers: delivered again, they change nothing.
+            logger.exception("%d packs will be delivered again", len(packs))
+            return list(packs)
+        logger.info("%d packs counted, %d known already", new, len(packs) - new)
+        return []
+
+
+@dataclass(frozen=True)
+class DeadLetters:
+    """The usage queue's dead-letter queue, with the reason beside each message."""
+
+    client: Any
+    queue_url: str
+
+    def put(self, message: dict[str, Any], reason: str) -> None:
+        logger.error("message %s refused: %s", message["messageId"], reason)
+        self.client.send_message(
+            QueueUrl=self.queue_url,
+            MessageBody=message["body"],
+            MessageAttributes={
+                "reason": {"DataType": "String", "StringValue": reason[:_REASON_CHARACTERS]},
+                "message_id": {"DataType": "String", "StringValue": message["messageId"]},
+            },
+        )
+
+
+@cache
+def build() -> RecordUsage:
+    """Wire the recorder to AWS, on the first event and not on import."""
+    settings = Settings.from_env(os.environ)
+    return RecordUsage(
+        ledger=DynamoLedger(client("dynamodb"), settings.ledger_table),
+        budgets=definitions_file.load().budgets,
+        dead_letters=DeadLetters(client("sqs"), settings.dead_letter_queue_url),
+        now=utc_now,
+    )
+
+
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001
+    """Return the messages that SQS should deliver again."""
+    failed = build()(event["Records"])
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
+
+
+def _sent_at(message: dict[str, Any]) -> datetime:
+    milliseconds = int(message["attributes"]["SentTimestamp"])
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)

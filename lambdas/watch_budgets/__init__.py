@@ -1,0 +1,1 @@
+"""Finds the rungs that are due, and sends an alert for each once."""

@@ -1,0 +1,149 @@
+"""Ledger → alerts and trips.
+
+The table's stream wakes it within a second; a schedule runs the same check each minute over
+every budget and publishes what is still pending. So no stream record is ever needed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
+
+from lambdas import definitions_file
+from lambdas.clients import client
+from lambdas.watch_budgets.rung_alert import rung_alert
+from lambdas.watch_budgets.settings import Settings
+from spendfuse.alerts.alert import alert_from_json
+from spendfuse.budget import Budget
+from spendfuse.clock import utc_now
+from spendfuse.definitions import Definitions
+from spendfuse.fuse.dynamodb import DynamoFuse
+from spendfuse.fuse_state import FuseState
+from spendfuse.ledger.dynamodb import DynamoLedger
+from spendfuse.ledger.posting import Delta
+from spendfuse.ledger.rungs import DueRung, RungKey, due_rungs
+from spendfuse.period import Period
+
+logger = logging.getLogger(__name__)
+logger.setLevel(logging.INFO)
+
+_KEYS_IN_AN_ORDER = 100
+_PENDING_IS_STUCK_AFTER = timedelta(seconds=20)
+"""Longer than another watcher needs between writing a rung down and publishing it."""
+
+Publish = Callable[[str, bool], None]
+
+
+@dataclass(frozen=True)
+class WatchBudgets:
+    """Fires what is due, and publishes what is still pending."""
+
+    ledger: DynamoLedger
+    fuse: DynamoFuse
+    definitions: Definitions
+    publish: Publish
+    """Takes an alert's JSON and whether it goes to the topic ``trips``."""
+    now: Callable[[], datetime]
+
+    def __call__(self, watched: Iterable[tuple[Budget, Period]]) -> None:
+        state = self.fuse.state()
+        failures = []
+        for budget, period in watched:
+            try:
+                self._check(budget, period, state)
+            except Exception as error:
+                # One budget's trouble must not silence the others'.
+                logger.exception("budget %s in %s was not checked", budget.name, period.key)
+                failures.append(error)
+        if failures:
+            raise failures[0]
+
+    def _check(self, budget: Budget, period: Period, state: FuseState) -> None:
+        fired = self.ledger.fired(budget.name, period.key)
+        for stuck in fired:
+            age = self.now() - stuck.fired_at
+            if stuck.status == "pending" and age > _PENDING_IS_STUCK_AFTER:
+                logger.warning("rung %s of %s was still pending", stuck.key, budget.name)
+                self._send(budget, period, stuck.key, stuck.alert)
+        spent = self.ledger.total(budget.name, period.key)
+        allowance = state.allowance(budget.name, period.key)
+        known = {each.key for each in fired}
+        for due in due_rungs(budget, spent.nano_usd, known, allowance):
+            self._fire(due, budget, period, spent)
+
+    def _fire(self, due: DueRung, budget: Budget, period: Period, spent: Delta) -> None:
+        dearest_keys = (
+            self.ledger.dearest_keys(budget.name, period.key, most=_KEYS_IN_AN_ORDER)
+            if due.rung.trips
+            else ()
+        )
+        alert = rung_alert(
+            due,
+            budget,
+            period,
+            spent,
+            definitions=self.definitions,
+            dearest_keys=dearest_keys,
+            now=self.now(),
+        ).to_json()
+        if self.ledger.fire(budget.name, period.key, due.key, alert, self.now()):
+            self._send(budget, period, due.key, alert)
+
+    def _send(self, budget: Budget, period: Period, key: RungKey, alert: str) -> None:
+        self.publish(alert, alert_from_json(alert).trip is not None)
+        self.ledger.mark_sent(budget.name, period.key, key)
+        logger.info("rung %s of %s in %s rang", key, budget.name, period.key)
+
+
+def every_budget(definitions: Definitions, now: datetime) -> Iterable[tuple[Budget, Period]]:
+    """Yield each budget's current period, and the one before: late usage may still land there."""
+    for budget in definitions.budgets:
+        period = Period.containing(budget.period, now)
+        yield budget, period.previous
+        yield budget, period
+
+
+def touched_budgets(
+    event: dict[str, Any], definitions: Definitions
+) -> Iterable[tuple[Budget, Period]]:
+    """Yield the budgets and periods whose totals a batch of stream records changed."""
+    partitions = {record["dynamodb"]["Keys"]["pk"]["S"] for record in event["Records"]}
+    for partition in sorted(partitions):
+        _, name, key = partition.split("#", 2)
+        budget = definitions.budget(name)
+        if budget is not None:
+            yield budget, Period.from_key(budget.period, key)
+
+
+@cache
+def build() -> WatchBudgets:
+    """Wire the watcher to AWS, on the first event and not on import."""
+    settings = Settings.from_env(os.environ)
+    definitions = definitions_file.load()
+    sns = client("sns")
+
+    def publish(alert: str, trips: bool) -> None:  # noqa: FBT001
+        topic = settings.trips_topic_arn if trips else settings.alerts_topic_arn
+        sns.publish(TopicArn=topic, Message=alert)
+
+    return WatchBudgets(
+        ledger=DynamoLedger(client("dynamodb"), settings.ledger_table),
+        fuse=DynamoFuse(client("dynamodb"), settings.fuse_table, definitions.fuse.name),
+        definitions=definitions,
+        publish=publish,
+        now=utc_now,
+    )
+
+
+def handler(event: dict[str, Any], context: object) -> None:  # noqa: ARG001
+    """Check the budgets of the event's stream records, or all of them on the schedule."""
+    watch = build()
+    if "Records" in event:
+        watch(touched_budgets(event, watch.definitions))
+    else:
+        watch(every_budget(watch.definitions, watch.now()))

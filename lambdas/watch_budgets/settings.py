@@ -1,0 +1,22 @@
+"""What watch_budgets reads of its environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lambdas.settings import read
+
+_NAMES = ("LEDGER_TABLE", "FUSE_TABLE", "ALERTS_TOPIC_ARN", "TRIPS_TOPIC_ARN")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    ledger_table: str
+    fuse_table: str
+    alerts_topic_arn: str
+    trips_topic_arn: str
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> Settings:
+        return cls(**read(environment, _NAMES))

@@ -1,0 +1,1 @@
+"""What was spent? Packs of usage in; totals, counted once, and the rungs they make due."""

@@ -1,0 +1,121 @@
+"""A pack that can't be read is refused whole; a record that can't be is kept apart."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from packs import NOW, a_pack, a_record
+
+from spendfuse.ledger.pack import MalformedPackError, read_pack
+
+
+def test_a_record_is_read_with_what_the_ledger_needs() -> None:
+    (record,) = read_pack(a_pack(), received_at=NOW).records
+
+    assert (record.id, record.cost_nano_usd) == ("r1", 75_000)
+    assert record.attributes["key_id"] == "k1"
+    assert record.at == NOW - timedelta(seconds=2)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("not json", "is not JSON"),
+        ('{"schema": NaN}', "NaN is not JSON"),
+        ("[]", "not an object"),
+        (a_pack(schema=2), "the pack has schema 2; this recorder reads schema 1"),
+        (a_pack(id=""), "the pack's id"),
+        (a_pack(id="x" * 257), "the pack's id"),
+        (a_pack(records={}), "records must be a list"),
+        (a_pack(sent_at="yesterday"), "sent_at: expected a time"),
+        ("[" * 100_000, "is not JSON"),
+    ],
+)
+def test_what_is_no_pack_is_refused_whole_with_the_reason(text: str, reason: str) -> None:
+    with pytest.raises(MalformedPackError, match=reason):
+        read_pack(text, received_at=NOW)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"cost_nano_usd": -1}, "-1 is negative"),
+        ({"cost_nano_usd": 1.5}, "expected an integer or null, got 1.5"),
+        ({"cost_nano_usd": True}, "expected an integer or null, got True"),
+        ({"cost_nano_usd": "75"}, "expected an integer or null, got '75'"),
+        ({"cost_nano_usd": 10**15 + 1}, "a million dollars"),
+        ({"id": None}, "id: expected text"),
+        ({"at": "2026-11-21T12:00:00"}, "expected a time with a zone"),
+        ({"at": "2026-10-01T00:00:00Z"}, "more than 35 days before"),
+        ({"at": "1970-01-01T00:00:00Z"}, "more than 35 days before"),
+        ({"at": "2100-01-01T00:00:00Z"}, "more than 5 minutes after"),
+        ({"attributes": []}, None),
+        ({"attributes": ["x"]}, "expected an object"),
+        ({"attributes": {"user": 7}}, "attributes.user: expected text"),
+        ({"attributes": {"user": "u" * 257}}, "attributes.user: expected text"),
+    ],
+)
+def test_a_bad_record_is_kept_apart_and_its_neighbours_count(
+    change: dict[str, Any], reason: str | None
+) -> None:
+    pack = read_pack(a_pack("p1", a_record("good"), a_record("bad") | change), received_at=NOW)
+
+    if reason is None:
+        assert len(pack.records) == 2
+        return
+    assert [record.id for record in pack.records] == ["good"]
+    (rejected,) = pack.rejected
+    assert reason in rejected.reason
+    assert rejected.position == 1
+    assert json.loads(rejected.raw) == a_record("bad") | change
+
+
+def test_an_unpriced_record_is_no_zero() -> None:
+    (record,) = read_pack(a_pack("p", a_record(cost_nano_usd=None)), received_at=NOW).records
+
+    assert record.cost_nano_usd is None
+
+
+def test_a_record_packed_twice_is_one_call() -> None:
+    assert len(read_pack(a_pack("p", a_record(), a_record()), received_at=NOW).records) == 1
+
+
+def test_a_sender_s_wrong_clock_is_corrected() -> None:
+    hour = timedelta(hours=1)
+    text = a_pack(
+        "p",
+        a_record(at=(NOW + hour - timedelta(seconds=9)).isoformat()),
+        sent_at=(NOW + hour).isoformat(),
+    )
+    (record,) = read_pack(text, received_at=NOW).records
+
+    assert record.at == NOW - timedelta(seconds=9)
+
+
+def test_a_pack_s_own_latency_moves_no_record_past_midnight() -> None:
+    midnight = NOW.replace(hour=0)
+    last = midnight - timedelta(milliseconds=5)
+    text = a_pack("p", a_record(at=last.isoformat()), sent_at=last.isoformat())
+    (record,) = read_pack(text, received_at=midnight + timedelta(seconds=30)).records
+
+    assert record.at == last
+
+
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@given(st.recursive(st.none() | st.booleans() | FINITE | st.text(), st.lists, max_leaves=5))
+def test_no_record_however_strange_stops_its_pack(item: object) -> None:
+    text = a_pack("p", a_record("good"))
+    strange = json.loads(text)
+    strange["records"].append(item)
+
+    pack = read_pack(json.dumps(strange), received_at=NOW)
+
+    assert [record.id for record in pack.records] == ["good"]
+    assert len(pack.rejected) == 1

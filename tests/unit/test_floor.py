@@ -1,0 +1,141 @@
+"""Money, periods, budgets and the definitions file: the values everybody stands on."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spendfuse.budget import Budget, Rung
+from spendfuse.clock import parse_utc, utc_text
+from spendfuse.definitions import definitions_from_json
+from spendfuse.errors import InputError, SettingsError
+from spendfuse.fuse_state import TripOrder
+from spendfuse.money import decimal_usd, display_usd, nano_usd, usd
+from spendfuse.period import PERIOD_KINDS, Period, PeriodKind
+
+MOMENTS = st.timedeltas(min_value=timedelta(0), max_value=timedelta(days=36_500)).map(
+    lambda age: datetime(2000, 1, 2, tzinfo=UTC) + age
+)
+
+
+@given(st.integers(min_value=-(10**18), max_value=10**18))
+def test_nano_dollars_survive_the_way_to_dollars_and_back(nano: int) -> None:
+    assert nano_usd(usd(nano)) == nano
+
+
+@pytest.mark.parametrize("value", [True, None, "ten", "NaN", "Infinity", [], "1,000"])
+def test_what_is_no_amount_is_refused_with_the_value(value: object) -> None:
+    with pytest.raises(InputError, match="expected an amount in dollars"):
+        decimal_usd(value)
+
+
+def test_a_float_from_json_means_what_was_written() -> None:
+    assert decimal_usd(0.1) == Decimal("0.1")
+
+
+def test_finer_than_a_nano_dollar_is_refused_and_not_rounded() -> None:
+    with pytest.raises(InputError, match="finer than a nano-dollar"):
+        nano_usd(Decimal("0.0000000001"))
+
+
+@pytest.mark.parametrize(
+    ("nano", "text"),
+    [
+        (1_234_500_000_000, "$1,234.50"),
+        (-2_500_000_000, "-$2.50"),
+        (0, "$0.00"),
+        (400, "$0.0000004"),
+        (9_995_000_000, "$10.00"),
+    ],
+)
+def test_dollars_are_shown_as_people_write_them(nano: int, text: str) -> None:
+    assert display_usd(nano) == text
+
+
+@pytest.mark.parametrize(
+    ("kind", "at", "key"),
+    [
+        ("month", "2026-01-31T23:59:59.999999+00:00", "2026-01"),
+        ("month", "2026-02-01T00:00:00+00:00", "2026-02"),
+        ("month", "2026-01-31T23:30:00-05:00", "2026-02"),
+        ("day", "2026-03-01T00:30:00+01:00", "2026-02-28"),
+        ("week", "2027-01-01T12:00:00+00:00", "2026-W53"),
+        ("week", "2026-11-22T23:59:59+00:00", "2026-W47"),
+    ],
+)
+def test_a_period_begins_at_midnight_utc(kind: PeriodKind, at: str, key: str) -> None:
+    assert Period.containing(kind, datetime.fromisoformat(at)).key == key
+
+
+@given(st.sampled_from(PERIOD_KINDS), MOMENTS)
+def test_periods_join_without_gap_or_overlap(kind: PeriodKind, at: datetime) -> None:
+    period = Period.containing(kind, at)
+
+    assert period.start <= at < period.end
+    assert period.previous.end == period.start
+    assert Period.from_key(kind, period.key) == period
+    assert Period.containing(kind, period.end - timedelta(microseconds=1)) == period
+
+
+@pytest.mark.parametrize(
+    ("kind", "key"),
+    [("month", "2026-13"), ("day", "2026-02-30"), ("week", "2026-W60"), ("day", "x")],
+)
+def test_what_is_no_period_s_key_is_refused(kind: PeriodKind, key: str) -> None:
+    with pytest.raises(InputError, match="is not the key of a"):
+        Period.from_key(kind, key)
+
+
+def test_a_time_without_a_zone_is_refused() -> None:
+    naive = datetime(2026, 1, 1)  # noqa: DTZ001
+
+    with pytest.raises(InputError, match="no time zone"):
+        Period.containing("day", naive)
+    with pytest.raises(InputError, match="no time zone"):
+        utc_text(naive)
+    with pytest.raises(InputError, match="with a zone"):
+        parse_utc("2026-01-01T00:00:00")
+
+
+def test_a_time_s_text_ends_in_z() -> None:
+    at = datetime.fromisoformat("2026-11-21T23:13:34.125999+01:00")
+
+    assert utc_text(at) == "2026-11-21T22:13:34.125Z"
+
+
+def test_the_root_budget_matches_everything_and_others_all_of_their_attributes() -> None:
+    root = Budget("all", 1, "month", ())
+    search = Budget("search", 1, "month", (), {"team": "search", "environment": "prod"})
+
+    assert root.matches({})
+    assert search.matches({"team": "search", "environment": "prod", "user": "u"})
+    assert not search.matches({"team": "search"})
+
+
+@given(st.integers(min_value=1, max_value=1000), st.integers(min_value=1, max_value=10**15))
+def test_a_rung_s_threshold_is_the_first_nano_dollar_at_its_percentage(p: int, limit: int) -> None:
+    threshold = Rung(p, ()).threshold_nano_usd(limit)
+
+    assert threshold * 100 >= limit * p
+    assert (threshold - 1) * 100 < limit * p
+
+
+def test_an_order_about_the_same_cause_has_the_same_id() -> None:
+    cause = {"fuse": "f", "budget": "llm", "period": "2026-11", "percent": 100}
+
+    assert TripOrder(**cause, limit_nano_usd=5).id == TripOrder(**cause, limit_nano_usd=5).id
+    assert TripOrder(**cause, limit_nano_usd=5).id != TripOrder(**cause, limit_nano_usd=6).id
+    assert (
+        TripOrder(**cause, limit_nano_usd=5, allowance=1).id
+        != TripOrder(**cause, limit_nano_usd=5).id
+    )
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"deployment": 1, "budgets": 2}'])
+def test_a_broken_definitions_file_says_what_to_do(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"definitions\.json can't be read"):
+        definitions_from_json(text)
