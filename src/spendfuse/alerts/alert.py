@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from spendfuse.clock import parse_utc, utc_text
 from spendfuse.errors import InputError
@@ -61,12 +61,12 @@ def alert_from_json(text: str) -> Alert:
     """
     try:
         raw = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError("not JSON") from error
     if not isinstance(raw, dict) or raw.pop("spendfuse_alert", None) != SCHEMA:
         raise InputError(f"not a spendfuse alert of schema {SCHEMA}")
     try:
-        return Alert(
+        alert = Alert(
             **{
                 **raw,
                 "at": parse_utc(raw["at"]),
@@ -75,8 +75,47 @@ def alert_from_json(text: str) -> Alert:
                 "trip": _trip_order(raw.get("trip")),
             }
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, OverflowError) as error:
         raise InputError(f"not a whole spendfuse alert: {error!r}") from error
+    wrong = _wrong_fields(alert)
+    if wrong:
+        raise InputError(f"not a whole spendfuse alert: {', '.join(wrong)} can't be read")
+    return alert
+
+
+def _wrong_fields(alert: Alert) -> list[str]:
+    """Name the fields that would surprise whoever renders the alert."""
+    texts = (alert.id, alert.deployment, alert.headline)
+    optional_texts = (alert.budget, alert.period, alert.verbatim)
+    amounts = (alert.percent, alert.spent_nano_usd, alert.limit_nano_usd)
+    readable = {
+        "id, deployment or headline": all(_is_text(each) and each for each in texts),
+        "severity": alert.severity in get_args(Severity),
+        "source": alert.source in get_args(Source),
+        "channels": all(_is_text(each) for each in alert.channels),
+        "details": all(_is_text(each) for each in alert.details),
+        "budget, period or verbatim": all(
+            each is None or _is_text(each) for each in optional_texts
+        ),
+        "percent, spent or limit": all(each is None or _is_amount(each) for each in amounts),
+    }
+    return [name for name, is_readable in readable.items() if not is_readable]
+
+
+def _is_text(value: object) -> bool:
+    """Return whether it is text that can leave as UTF-8; half a surrogate pair can't."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_amount(value: object) -> bool:
+    # 28 digits are what Decimal keeps; no bill of this world has more.
+    return type(value) is int and abs(value) < 10**27
 
 
 def _trip_order(raw: Mapping[str, Any] | None) -> TripOrder | None:
