@@ -1,0 +1,71 @@
+"""The CDK app: reads the ``spendfuse`` block of cdk.json and makes its four stacks."""
+
+from __future__ import annotations
+
+import sys
+
+from aws_cdk import App, Tags
+
+from spendfuse.config import Config, load
+from spendfuse.errors import SettingsError
+from stacks.alerts import AlertsStack
+from stacks.asset import lambda_asset
+from stacks.budgets import BudgetsStack
+from stacks.fuse import FuseStack
+from stacks.ledger import LedgerStack
+
+CONTEXT_KEYS = ("spendfuse", "stage", "monthly_limit_usd")
+
+
+def add_stacks(app: App, config: Config) -> None:
+    """Add one deployment's stacks to the app."""
+    name = config.deployment
+    with lambda_asset(config.definitions) as asset:
+        alerts = AlertsStack(
+            app,
+            f"{name}-alerts",
+            asset=asset,
+            emails=config.emails,
+            slack_webhook_secret=config.slack_webhook_secret,
+        )
+        fuse = FuseStack(
+            app,
+            f"{name}-fuse",
+            deployment=name,
+            asset=asset,
+            fuse_name=config.definitions.fuse.name,
+            topics=alerts.topics,
+        )
+        LedgerStack(
+            app,
+            f"{name}-ledger",
+            deployment=name,
+            asset=asset,
+            topics=alerts.topics,
+            fuse_table=fuse.table,
+        )
+        BudgetsStack(
+            app,
+            f"{name}-budgets",
+            topics=alerts.topics,
+            aws_budgets=config.aws_budgets,
+            budget_tags=config.tags,
+        )
+    for key, value in config.tags.items():
+        Tags.of(app).add(key, value)
+
+
+def main() -> int:
+    app = App(analytics_reporting=False)
+    context = {key: app.node.try_get_context(key) for key in CONTEXT_KEYS}
+    try:
+        add_stacks(app, load(context))
+    except SettingsError as error:
+        print(error, file=sys.stderr)  # noqa: T201 (this is the app's one way to speak)
+        return 1
+    app.synth()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

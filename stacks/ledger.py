@@ -1,0 +1,203 @@
+"""The ledger stack: usage comes in, totals grow, and rungs that are due are published."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from aws_cdk import Aws, CfnOutput, Duration, Stack
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_scheduler as scheduler
+from constructs import Construct
+
+from stacks.function import Function, Grant, consumes
+from stacks.queue import QueueWithDeadLetters
+from stacks.table import RetainedTable
+from stacks.topics import Topics
+
+_RECORD_TIMEOUT = Duration.seconds(30)
+_RECORD_VISIBILITY = Duration.seconds(180)
+_RECORD_BATCH_SIZE = 10
+_RECORD_CONCURRENCY = 5
+
+_WATCH_TIMEOUT = Duration.seconds(50)
+_WATCH_BATCH_SIZE = 100
+_WATCH_EVENT = {"source": "schedule"}
+
+
+class LedgerStack(Stack):
+    """The usage queue, the ledger table, ``record_usage`` and ``watch_budgets``."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,  # noqa: A002 (CDK's own name for it)
+        *,
+        deployment: str,
+        asset: Path,
+        topics: Topics,
+        fuse_table: dynamodb.ITable,
+        **stack: Any,
+    ) -> None:
+        super().__init__(
+            scope,
+            id,
+            description="spendfuse: usage in, totals, and the rungs that are due",
+            **stack,
+        )
+        self.table = RetainedTable(self, "LedgerTable", stream=dynamodb.StreamViewType.KEYS_ONLY)
+        self.queue = QueueWithDeadLetters(self, "UsageQueue", visibility=_RECORD_VISIBILITY)
+        self.record_usage = self._record_usage(asset)
+        self.watch_budgets = self._watch_budgets(asset, topics, fuse_table)
+        self._wake_on_change()
+        self._wake_every_minute()
+        self.app_policy = self._app_policy(fuse_table)
+        self._outputs(deployment)
+
+    def _record_usage(self, asset: Path) -> Function:
+        queue, dead_letters = self.queue.queue, self.queue.dead_letters
+        record_usage = Function(
+            self,
+            "RecordUsage",
+            name="record_usage",
+            description="Adds packs of usage to the ledger, each once",
+            asset=asset,
+            environment={
+                "LEDGER_TABLE": self.table.table_name,
+                "DEAD_LETTER_QUEUE_URL": dead_letters.queue_url,
+            },
+            timeout=_RECORD_TIMEOUT,
+            grants=[
+                # A transaction's puts and updates are allowed, or not, as puts and updates.
+                Grant(("dynamodb:PutItem", "dynamodb:UpdateItem"), self.table.table_arn),
+                Grant(("sqs:SendMessage",), dead_letters.queue_arn),
+                consumes(queue.queue_arn),
+            ],
+        )
+        # Few at once, so that the totals everybody adds to seldom conflict.
+        record_usage.consume(
+            queue.queue_arn, batch_size=_RECORD_BATCH_SIZE, max_concurrency=_RECORD_CONCURRENCY
+        )
+        return record_usage
+
+    def _watch_budgets(self, asset: Path, topics: Topics, fuse_table: dynamodb.ITable) -> Function:
+        return Function(
+            self,
+            "WatchBudgets",
+            name="watch_budgets",
+            description="Publishes the rungs that are due, and publishes again what is pending",
+            asset=asset,
+            environment={
+                "LEDGER_TABLE": self.table.table_name,
+                "FUSE_TABLE": fuse_table.table_name,
+                "ALERTS_TOPIC_ARN": topics.alerts.topic_arn,
+                "TRIPS_TOPIC_ARN": topics.trips.topic_arn,
+            },
+            timeout=_WATCH_TIMEOUT,
+            grants=[
+                Grant(
+                    (
+                        "dynamodb:GetItem",
+                        "dynamodb:PutItem",
+                        "dynamodb:Query",
+                        "dynamodb:UpdateItem",
+                    ),
+                    self.table.table_arn,
+                ),
+                Grant(("dynamodb:GetItem",), fuse_table.table_arn),
+                Grant(("sns:Publish",), topics.alerts.topic_arn),
+                *topics.publish(topics.trips),
+                *_reads_stream(_stream_arn(self.table)),
+            ],
+        )
+
+    def _wake_on_change(self) -> None:
+        """Look at once when a total has changed; a lost record costs a minute, no more."""
+        of_budgets = {
+            "dynamodb": {"Keys": {"pk": {"S": lambda_.FilterRule.begins_with("budget#")}}}
+        }
+        lambda_.EventSourceMapping(
+            self.watch_budgets,
+            "StreamSource",
+            target=self.watch_budgets.function,
+            event_source_arn=_stream_arn(self.table),
+            starting_position=lambda_.StartingPosition.LATEST,
+            batch_size=_WATCH_BATCH_SIZE,
+            bisect_batch_on_error=True,
+            retry_attempts=3,
+            filters=[lambda_.FilterCriteria.filter(of_budgets)],
+        )
+
+    def _wake_every_minute(self) -> None:
+        function_arn = self.watch_budgets.function.function_arn
+        role = iam.Role(
+            self,
+            "ScheduleRole",
+            description="Lets the schedule wake spendfuse's watch_budgets",
+            assumed_by=iam.ServicePrincipal(
+                "scheduler.amazonaws.com",
+                conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}},
+            ),
+            inline_policies={
+                "Grants": iam.PolicyDocument(
+                    statements=[Grant(("lambda:InvokeFunction",), function_arn).statement()]
+                )
+            },
+        )
+        scheduler.CfnSchedule(
+            self,
+            "EveryMinute",
+            description="Wakes watch_budgets, whether or not the stream did",
+            schedule_expression="rate(1 minute)",
+            flexible_time_window=scheduler.CfnSchedule.FlexibleTimeWindowProperty(mode="OFF"),
+            target=scheduler.CfnSchedule.TargetProperty(
+                arn=function_arn,
+                role_arn=role.role_arn,
+                input=json.dumps(_WATCH_EVENT),
+                # The next minute looks at the same state: nothing is worth sending twice.
+                retry_policy=scheduler.CfnSchedule.RetryPolicyProperty(
+                    maximum_event_age_in_seconds=60, maximum_retry_attempts=0
+                ),
+            ),
+        )
+        self.watch_budgets.function.configure_async_invoke(
+            max_event_age=Duration.minutes(1), retry_attempts=0
+        )
+
+    def _app_policy(self, fuse_table: dynamodb.ITable) -> iam.ManagedPolicy:
+        return iam.ManagedPolicy(
+            self,
+            "AppPolicy",
+            description="What an app needs to send its usage and to see the fuse",
+            statements=[
+                Grant(("sqs:SendMessage",), self.queue.queue.queue_arn).statement(),
+                Grant(("dynamodb:GetItem",), fuse_table.table_arn).statement(),
+            ],
+        )
+
+    def _outputs(self, deployment: str) -> None:
+        exported = {
+            "UsageQueueUrl": self.queue.queue.queue_url,
+            "AppPolicyArn": self.app_policy.managed_policy_arn,
+        }
+        for id_, value in exported.items():
+            CfnOutput(self, id_, value=value, export_name=f"{deployment}:{id_}")
+        CfnOutput(self, "UsageQueueArn", value=self.queue.queue.queue_arn)
+        CfnOutput(self, "UsageDeadLetterQueueUrl", value=self.queue.dead_letters.queue_url)
+        CfnOutput(self, "LedgerTableName", value=self.table.table_name)
+
+
+def _stream_arn(table: RetainedTable) -> str:
+    arn = table.table_stream_arn
+    if arn is None:
+        raise ValueError("the ledger table has no stream; watch_budgets reads it")
+    return arn
+
+
+def _reads_stream(stream_arn: str) -> list[Grant]:
+    actions = ("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator")
+    # ListStreams knows no resource: AWS takes only "*" here.
+    return [Grant(actions, stream_arn), Grant(("dynamodb:ListStreams",), "*")]
