@@ -1,0 +1,1 @@
+"""AWS on this machine: the same templates, zips and roles, without an account or Docker."""
