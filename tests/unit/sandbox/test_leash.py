@@ -116,10 +116,12 @@ def test_a_parent_that_is_killed_outright_leaves_nothing():
         [
             sys.executable,
             "-c",
-            "import subprocess, sys, time\n"
-            f"subprocess.Popen({leashed([sys.executable, '-c', FAMILY])!r},"
-            " stdin=subprocess.PIPE)\n"
-            "time.sleep(600)",
+            (
+                "import subprocess, sys, time\n"
+                f"subprocess.Popen({leashed([sys.executable, '-c', FAMILY])!r},"
+                " stdin=subprocess.PIPE)\n"
+                "time.sleep(600)"
+            ),
         ],
         stdout=subprocess.PIPE,
         text=True,
