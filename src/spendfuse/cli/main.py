@@ -1,0 +1,88 @@
+"""The ``spendfuse`` command."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+from spendfuse import __version__
+from spendfuse.cli.context import SANDBOX_FOLDER, Context, account, deployment_in, sandbox
+from spendfuse.errors import SpendfuseError
+
+_COMMANDS = {
+    "alerts": "spendfuse.cli.alerts:alerts",
+    "config": "spendfuse.cli.config:config",
+    "demo": "spendfuse.cli.demo:demo",
+    "fuse": "spendfuse.cli.fuse:fuse",
+    "sandbox": "spendfuse.cli.sandbox:sandbox",
+}
+_EXTRAS = {"boto3": "aws", "pydantic": "config", "ministack": "sandbox", "hypercorn": "sandbox"}
+
+
+class _Cli(click.Group):
+    """Loads a command's file when it is asked for, and turns our errors into sentences."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002
+        if name not in _COMMANDS:
+            return None
+        module, attribute = _COMMANDS[name].split(":")
+        try:
+            command: click.Command = getattr(import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            extra = _EXTRAS.get(str(error.name).partition(".")[0], "cli")
+            raise click.ClickException(
+                f"`spendfuse {name}` needs {error.name}; pip install 'spendfuse[{extra}]'"
+            ) from error
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SpendfuseError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Cli)
+@click.version_option(__version__, prog_name="spendfuse")
+@click.option(
+    "--deployment",
+    envvar="SPENDFUSE_DEPLOYMENT",
+    help="The deployment's name, with its stage: acme-prod. Default: the name in cdk.json.",
+)
+@click.option("--profile", envvar="AWS_PROFILE", help="The AWS profile.")
+@click.option("--region", envvar="AWS_REGION", help="The AWS region.")
+@click.option("--sandbox", "in_sandbox", is_flag=True, help="Speak to the running sandbox.")
+@click.pass_context
+def main(
+    ctx: click.Context,
+    deployment: str | None,
+    profile: str | None,
+    region: str | None,
+    in_sandbox: bool,
+) -> None:
+    """A fuse for the LLM bill of teams on AWS.
+
+    \b
+    Example:
+        spendfuse config check
+        spendfuse fuse status
+        spendfuse fuse restore --yes
+
+    \b
+    Exit codes:
+        0  done, or nothing to do
+        1  an error; what is wrong and what to do is on the last line
+        2  wrong usage
+        3  the fuse is tripped (`fuse status`), or an alert did not arrive (`alerts test`)
+    """
+    if ctx.obj is None:
+        ctx.obj = Context(
+            deployment=deployment or deployment_in(Path("cdk.json")) or "spendfuse",
+            aws=sandbox(SANDBOX_FOLDER) if in_sandbox else account(profile, region),
+        )
