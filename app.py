@@ -13,6 +13,7 @@ from stacks.asset import lambda_asset
 from stacks.budgets import BudgetsStack
 from stacks.fuse import FuseStack
 from stacks.ledger import LedgerStack
+from stacks.nag import check_with_nag
 
 CONTEXT_KEYS = ("spendfuse", "stage", "monthly_limit_usd")
 
@@ -63,6 +64,7 @@ def main() -> int:
     except SettingsError as error:
         print(error, file=sys.stderr)  # noqa: T201 (this is the app's one way to speak)
         return 1
+    check_with_nag(app)
     app.synth()
     return 0
 

@@ -16,6 +16,7 @@ from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
 from stacks.function import Function, Grant, consumes
+from stacks.nag import ENCRYPTED_PUBLISH, acknowledge_wildcards
 from stacks.queue import QueueWithDeadLetters
 from stacks.table import RetainedTable
 from stacks.topics import Topics
@@ -80,6 +81,7 @@ class AlertsStack(Stack):
             grants=grants,
         )
         # Slack takes one message a second and channel: more readers would only be refused.
+        acknowledge_wildcards(notify.role, ENCRYPTED_PUBLISH)
         notify.consume(queue.queue_arn, batch_size=_BATCH_SIZE, max_concurrency=2)
         return notify
 

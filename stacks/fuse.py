@@ -9,6 +9,7 @@ from aws_cdk import Aws, CfnOutput, Duration, Stack
 from constructs import Construct
 
 from stacks.function import Function, Grant, consumes
+from stacks.nag import ANY_KEY_OF_THE_FUSE, ENCRYPTED_PUBLISH, acknowledge_wildcards
 from stacks.queue import QueueWithDeadLetters
 from stacks.table import RetainedTable
 from stacks.topics import Topics
@@ -78,7 +79,8 @@ class FuseStack(Stack):
                 Grant(("sqs:ChangeMessageVisibility",), queue.queue_arn),
             ],
         )
-        # One trip at a time, and every trip's own messages: AWS's least is 2.
+        acknowledge_wildcards(trip_fuse.role, ENCRYPTED_PUBLISH | ANY_KEY_OF_THE_FUSE)
+        # The key store's rate is shared by all readers; 2 is the least that AWS takes.
         trip_fuse.consume(queue.queue_arn, batch_size=1, max_concurrency=2)
         return trip_fuse
 

@@ -14,6 +14,7 @@ from aws_cdk import aws_scheduler as scheduler
 from constructs import Construct
 
 from stacks.function import Function, Grant, consumes
+from stacks.nag import ENCRYPTED_PUBLISH, LIST_STREAMS, acknowledge_wildcards
 from stacks.queue import QueueWithDeadLetters
 from stacks.table import RetainedTable
 from stacks.topics import Topics
@@ -52,6 +53,7 @@ class LedgerStack(Stack):
         self.queue = QueueWithDeadLetters(self, "UsageQueue", visibility=_RECORD_VISIBILITY)
         self.record_usage = self._record_usage(asset)
         self.watch_budgets = self._watch_budgets(asset, topics, fuse_table)
+        acknowledge_wildcards(self.watch_budgets.role, ENCRYPTED_PUBLISH | LIST_STREAMS)
         self._wake_on_change()
         self._wake_every_minute()
         self.app_policy = self._app_policy(fuse_table)
