@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from aws_cdk import App, Tags
 
 from spendfuse.config import Config, load
 from spendfuse.errors import SettingsError
+from stacks import preflight
 from stacks.alerts import AlertsStack
 from stacks.asset import lambda_asset
 from stacks.budgets import BudgetsStack
@@ -61,11 +63,11 @@ def main() -> int:
     context = {key: app.node.try_get_context(key) for key in CONTEXT_KEYS}
     try:
         add_stacks(app, load(context))
+        check_with_nag(app)
+        preflight.check(Path(app.synth().directory))
     except SettingsError as error:
         print(error, file=sys.stderr)  # noqa: T201 (this is the app's one way to speak)
         return 1
-    check_with_nag(app)
-    app.synth()
     return 0
 
 

@@ -57,9 +57,11 @@ class BudgetsStack(Stack):
         super().__init__(
             scope, id, description="spendfuse: AWS Budgets, the backstop of the ledger", **stack
         )
+        # Below a construct, CDK adds a hash to logical ids: "a.b" and "a-b" stay apart.
+        parent = Construct(self, "Budgets")
         for each in aws_budgets:
             budgets.CfnBudget(
-                self,
+                parent,
                 _construct_id(each),
                 budget=_budget_data(each),
                 notifications_with_subscribers=_notifications(each, topics),
