@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal
 
 State = Literal["armed", "tripped", "disarmed"]
+MANUAL = "manual"
+"""What stands for the budget in an order that a person gave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,8 @@ class FuseState:
     """The trip that holds the fuse open, or the last one."""
     allowances: Mapping[str, Allowance] = field(default_factory=dict)
     """By ``<budget>#<period>``."""
+    since: datetime | None = None
+    """When it came into this state; None for a fuse that never tripped."""
 
     def allowance(self, budget: str, period: str) -> Allowance | None:
         """Return the allowance in force for a budget's period, if there was a restore."""
@@ -71,3 +76,8 @@ class TripOrder:
         """The trip's one id: a second order about the same cause changes nothing."""
         cause = (self.budget, self.period, self.percent, self.limit_nano_usd, self.allowance)
         return "/".join(str(part) for part in (self.fuse, *cause))
+
+    @property
+    def is_manual(self) -> bool:
+        """Whether a person gave it; a budget's order has a rung above 0."""
+        return self.budget == MANUAL and self.percent == 0

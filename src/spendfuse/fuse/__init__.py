@@ -1,0 +1,1 @@
+"""Stop it, and undo it: plans, trips and restores of API keys."""
