@@ -22,6 +22,7 @@ from spendfuse.errors import SettingsError, SpendfuseError, UnavailableError
 from spendfuse.sandbox.aws_client import aws_client
 from spendfuse.sandbox.environment import bare_environment, client_environment
 from spendfuse.sandbox.folder import Folder, Running, disk_error
+from spendfuse.sandbox.inbox_client import InboxClient
 from spendfuse.sandbox.leash import leashed
 
 START_SECONDS = 60.0
@@ -120,6 +121,11 @@ class Sandbox:
             raise UnavailableError(
                 f"the sandbox does not answer at {self.running.endpoint_url}: {error}"
             ) from error
+
+    @property
+    def inbox(self) -> InboxClient:
+        """Where alerts arrive."""
+        return InboxClient(self.running.inbox_url)
 
     def environment(self) -> dict[str, str]:
         """Return what an AWS client needs in its environment to speak to the sandbox."""

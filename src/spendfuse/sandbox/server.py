@@ -29,6 +29,7 @@ from spendfuse.clock import utc_now
 from spendfuse.errors import SettingsError, SpendfuseError, UnavailableError
 from spendfuse.sandbox.certificates import Certificates, make_certificates
 from spendfuse.sandbox.folder import Folder, Running, disk_error
+from spendfuse.sandbox.inbox import Inbox
 
 LOOPBACK = "127.0.0.1"
 _BACKLOG = 256
@@ -75,17 +76,18 @@ def _serve(folder: Folder, options: argparse.Namespace) -> None:
     listener = _listener(options.port)
     port: int = listener.getsockname()[1]
     certificates = make_certificates(folder.certificates, now=utc_now())
-    running = Running(
-        process=os.getpid(),
-        token=secrets.token_hex(8),
-        port=port,
-        account=options.account,
-        region=options.region,
-        inbox_url="",
-        smtp_port=0,
-    )
-    os.environ.update(emulator_environment(running, certificates))
-    asyncio.run(_run(folder, running, listener, certificates))
+    with Inbox() as inbox:
+        running = Running(
+            process=os.getpid(),
+            token=secrets.token_hex(8),
+            port=port,
+            account=options.account,
+            region=options.region,
+            inbox_url=inbox.url,
+            smtp_port=inbox.smtp_port,
+        )
+        os.environ.update(emulator_environment(running, certificates))
+        asyncio.run(_run(folder, running, listener, certificates))
 
 
 def _listener(port: int) -> socket.socket:
@@ -138,6 +140,10 @@ async def _run(
     from hypercorn.config import Config  # noqa: PLC0415
     from ministack.app import app as aws  # noqa: PLC0415
     from ministack.core import lambda_runtime  # noqa: PLC0415
+
+    from spendfuse.sandbox import mends  # noqa: PLC0415
+
+    mends.apply(running)
 
     def ready() -> None:
         folder.write_state(running)

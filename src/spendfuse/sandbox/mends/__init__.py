@@ -1,0 +1,17 @@
+"""Where the emulator differs from AWS in ways that matter here, it is mended: a file a service.
+
+The templates are never changed to suit it. Import this only where the emulator runs: it
+reads its settings from the environment when it is imported.
+"""
+
+from __future__ import annotations
+
+from spendfuse.sandbox.folder import Running
+from spendfuse.sandbox.mends import api_gateway, budgets, sns
+
+
+def apply(running: Running) -> None:
+    """Mend the emulator of this process."""
+    api_gateway.mend()
+    budgets.mend()
+    sns.mend(smtp_port=running.smtp_port)

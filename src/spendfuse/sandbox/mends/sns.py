@@ -1,0 +1,66 @@
+"""E-mail subscriptions: what is published to a topic arrives in the inbox, over SMTP."""
+# ruff: noqa: SLF001 - to mend the emulator is to reach into it
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from ministack.services import sns
+
+from spendfuse.sandbox.mail import SendMail, mail_sender
+
+_DEFAULT_SUBJECT = "AWS Notification Message"
+_SENDER = "AWS Notifications <no-reply@sns.amazonaws.com>"
+
+logger = logging.getLogger("spendfuse.sandbox")
+
+
+def mend(*, smtp_port: int) -> None:
+    """Take the place of the emulator's own."""
+    # One thread: mails arrive in the order in which they were sent.
+    postman = ThreadPoolExecutor(max_workers=1, thread_name_prefix="postman")
+    send = mail_sender(smtp_port, sender=_SENDER)
+    fan_out = sns._fanout
+
+    def fan_out_and_mail(
+        topic_arn: str, message_id: str, message: str, subject: str, *rest: Any, **named: Any
+    ) -> None:
+        fan_out(topic_arn, message_id, message, subject, *rest, **named)
+        structure, attributes = _structure_and_attributes(rest, named)
+        for recipient, text in mails(topic_arn, message, structure, attributes):
+            postman.submit(_deliver, send, recipient, subject or _DEFAULT_SUBJECT, text)
+
+    sns._fanout = fan_out_and_mail
+
+
+def mails(
+    topic_arn: str, message: str, structure: str, attributes: Mapping[str, Any]
+) -> list[tuple[str, str]]:
+    """Return each e-mail subscriber of a topic with the text that is meant for it."""
+    topic = sns._topic_by_arn_any_scope(topic_arn)
+    found = []
+    for subscription in topic["subscriptions"] if topic else []:
+        if subscription.get("protocol") == "email" and subscription.get("confirmed"):
+            text = sns._resolve_message_for_protocol(message, structure, "email")
+            if sns._matches_filter_policy(subscription, attributes, text):
+                found.append((subscription["endpoint"], text))
+    return found
+
+
+def _structure_and_attributes(
+    rest: tuple[Any, ...], named: Mapping[str, Any]
+) -> tuple[str, Mapping[str, Any]]:
+    structure = rest[0] if rest else named.get("message_structure", "")
+    attributes = rest[1] if len(rest) > 1 else named.get("message_attributes")
+    return structure, attributes or {}
+
+
+def _deliver(send: SendMail, recipient: str, subject: str, text: str) -> None:
+    try:
+        send(recipient, subject, text)
+    except Exception:
+        # The one place for it: nobody waits for this thread's result.
+        logger.exception("the mail to %s was not delivered", recipient)
