@@ -64,7 +64,7 @@ class KeyStore(Protocol):
         """The store's name in the configuration and in restore records."""
         ...
 
-    def keys(self) -> list[Key]:
+    def all_keys(self) -> list[Key]:
         """Return every key of the store, whosever it is.
 
         Raises:

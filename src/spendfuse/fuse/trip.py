@@ -121,7 +121,7 @@ class TripFuse:
         unreachable: list[str] = []
         for store in self.key_stores:
             try:
-                listed += store.keys()
+                listed += store.all_keys()
             except SpendfuseError as error:
                 # One provider's outage must not keep the others' keys working.
                 unreachable.append(f"{store.name}: {error}")
@@ -159,8 +159,10 @@ class TripFuse:
         self._check_epoch(trip)
         self.store.mark_record(trip.id, key.ref, "disabling")
         done = switch_off(self._store_of(key), key.id)
-        # A restore that went by since the first look did not see this key disabled.
-        self._check_epoch(trip)
+        if self.store.state().epoch != trip.epoch:
+            # The restore may have looked at this key before it was disabled.
+            self.store.mark_record(trip.id, key.ref, "disabling")
+            raise OvertakenError(trip.id)
         self.store.mark_record(trip.id, key.ref, done.status, note=done.note)
 
     def _check_epoch(self, trip: Trip) -> None:

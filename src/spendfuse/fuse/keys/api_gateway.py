@@ -60,7 +60,7 @@ class ApiGatewayKeys:
         self._client = client
         self._pace = pace or Pace()
 
-    def keys(self) -> list[Key]:
+    def all_keys(self) -> list[Key]:
         request: dict[str, Any] = {"limit": PAGE, "includeValues": False}
         found: list[Key] = []
         while True:

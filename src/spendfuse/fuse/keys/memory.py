@@ -33,7 +33,7 @@ class MemoryKeys:
         """Delete the key as a person would."""
         del self._keys[key_id]
 
-    def keys(self) -> list[Key]:
+    def all_keys(self) -> list[Key]:
         if self.down:
             raise UnavailableError("the keys can't be listed")
         return list(self._keys.values())
