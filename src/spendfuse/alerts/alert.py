@@ -99,7 +99,20 @@ def _wrong_fields(alert: Alert) -> list[str]:
         ),
         "percent, spent or limit": all(each is None or _is_amount(each) for each in amounts),
     }
+    if alert.trip is not None:
+        readable["trip"] = _is_order(alert.trip)
     return [name for name, is_readable in readable.items() if not is_readable]
+
+
+def _is_order(order: TripOrder) -> bool:
+    texts = (order.fuse, order.budget, order.period, *(key.key_id for key in order.keys))
+    amounts = (
+        order.percent,
+        order.limit_nano_usd,
+        order.allowance,
+        *(key.nano_usd for key in order.keys),
+    )
+    return all(_is_text(each) for each in texts) and all(_is_amount(each) for each in amounts)
 
 
 def _is_text(value: object) -> bool:

@@ -1,0 +1,1 @@
+"""Tells people: alerts of any shape in, Slack and e-mail out."""
