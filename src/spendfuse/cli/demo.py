@@ -1,0 +1,58 @@
+"""``spendfuse demo``: the whole story on this machine, or a recorded trace."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from spendfuse.sandbox.demo import story, trace
+from spendfuse.sandbox.demo.rag_app import RagApp
+from spendfuse.sandbox.demo.report import Report
+from spendfuse.sandbox.demo.stage import deployed
+from spendfuse.sandbox.signals import ended_by_signals
+
+FOLDER = Path("build/demo")
+TRACE_LIMIT_USD = "1000000"
+
+
+@click.command()
+@click.option(
+    "--trace",
+    "trace_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Replay this CSV (TIMESTAMP,ContextTokens,GeneratedTokens) instead of the story.",
+)
+def demo(trace_file: Path | None) -> None:
+    """Deploy to a sandbox on this machine, overspend, and watch the fuse blow.
+
+    It needs no AWS account and leaves nothing running. What happened, step by step, is in
+    build/demo/report.json afterwards; a missing step makes the exit code 1.
+
+    \b
+    Example:
+        spendfuse demo
+        spendfuse demo --trace AzureLLMInferenceTrace_conv.csv
+    """
+    report = Report(say=click.echo, clock=time.monotonic)
+    with ended_by_signals():
+        steps = _play(report) if trace_file is None else _replay(report, trace_file)
+    report.write(FOLDER / "report.json", steps)
+    click.echo(f"\nAll {len(steps)} steps done; nothing is left running. {FOLDER / 'report.json'}")
+
+
+def _play(report: Report) -> tuple[str, ...]:
+    project = Path.cwd()
+    with deployed(project, FOLDER, report, monthly_limit_usd=story.LIMIT_USD) as stage:
+        story.Story(stage, RagApp(stage), report, project).play()
+    return story.STEPS
+
+
+def _replay(report: Report, file: Path) -> tuple[str, ...]:
+    trace.read_trace(file)  # a file that can't be read is told before anything is started
+    with deployed(
+        Path.cwd(), FOLDER, report, monthly_limit_usd=TRACE_LIMIT_USD, with_app=False
+    ) as stage:
+        trace.replay(stage, file, report, budget=story.BUDGET)
+    return trace.STEPS

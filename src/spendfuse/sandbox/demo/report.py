@@ -1,0 +1,77 @@
+"""What the demo did, step by step, with its seconds; a missing step is a failure."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from spendfuse.errors import SpendfuseError
+
+
+class DemoError(SpendfuseError):
+    """The story did not go as it must."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    name: str
+    seconds: float
+    """From the end of the step before."""
+    detail: str
+
+
+@dataclass
+class Report:
+    """The steps done so far, and the figures measured on the way."""
+
+    say: Callable[[str], None]
+    clock: Callable[[], float]
+    steps: list[Step] = field(default_factory=list)
+    samples: dict[str, list[float]] = field(default_factory=dict)
+    _last: float = 0.0
+    _begin: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._begin = self._last = self.clock()
+
+    def done(self, name: str, detail: str) -> None:
+        """Note that a step is done, and say so."""
+        now = self.clock()
+        self.steps.append(Step(name, round(now - self._last, 2), detail))
+        self._last = now
+        self.say(f"{now - self._begin:6.1f} s  {detail}")
+
+    def measured(self, figure: str, seconds: float) -> None:
+        self.samples.setdefault(figure, []).append(round(seconds, 2))
+
+    def missing(self, expected: Iterable[str]) -> list[str]:
+        done = {step.name for step in self.steps}
+        return [name for name in expected if name not in done]
+
+    def write(self, path: Path, expected: Sequence[str]) -> None:
+        """Write report.json.
+
+        Raises:
+            DemoError: a step is missing; the file says so as well.
+        """
+        missing = self.missing(expected)
+        report = {
+            "passed": not missing,
+            "missing": missing,
+            "seconds": round(self._last - self._begin, 2),
+            "figures": {
+                figure: {"median": statistics.median(values), "samples": values}
+                for figure, values in self.samples.items()
+            },
+            "steps": [
+                {"name": step.name, "seconds": step.seconds, "detail": step.detail}
+                for step in self.steps
+            ],
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        if missing:
+            raise DemoError(f"these steps are missing: {', '.join(missing)}; see {path.name}")
