@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from lambdas import definitions_file
 from lambdas.clients import client
@@ -36,7 +36,7 @@ _KEYS_IN_AN_ORDER = 100
 _PENDING_IS_STUCK_AFTER = timedelta(seconds=20)
 """Longer than another watcher needs between writing a rung down and publishing it."""
 
-Publish = Callable[[str, bool], None]
+Topic = Literal["alerts", "trips"]
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class WatchBudgets:
     ledger: DynamoLedger
     fuse: DynamoFuse
     definitions: Definitions
-    publish: Publish
-    """Takes an alert's JSON and whether it goes to the topic ``trips``."""
+    publish: Callable[[str, Topic], None]
+    """Puts an alert's JSON on a topic."""
     now: Callable[[], datetime]
 
     def __call__(self, watched: Iterable[tuple[Budget, Period]]) -> None:
@@ -95,7 +95,7 @@ class WatchBudgets:
             self._send(budget, period, due.key, alert)
 
     def _send(self, budget: Budget, period: Period, key: RungKey, alert: str) -> None:
-        self.publish(alert, alert_from_json(alert).trip is not None)
+        self.publish(alert, "trips" if alert_from_json(alert).trip else "alerts")
         self.ledger.mark_sent(budget.name, period.key, key)
         logger.info("rung %s of %s in %s rang", key, budget.name, period.key)
 
@@ -126,10 +126,10 @@ def build() -> WatchBudgets:
     settings = Settings.from_env(os.environ)
     definitions = definitions_file.load()
     sns = client("sns")
+    topics = {"alerts": settings.alerts_topic_arn, "trips": settings.trips_topic_arn}
 
-    def publish(alert: str, trips: bool) -> None:  # noqa: FBT001
-        topic = settings.trips_topic_arn if trips else settings.alerts_topic_arn
-        sns.publish(TopicArn=topic, Message=alert)
+    def publish(alert: str, topic: Topic) -> None:
+        sns.publish(TopicArn=topics[topic], Message=alert)
 
     return WatchBudgets(
         ledger=DynamoLedger(client("dynamodb"), settings.ledger_table),
