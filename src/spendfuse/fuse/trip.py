@@ -30,7 +30,7 @@ from spendfuse.fuse.store import FuseStore, OvertakenError
 from spendfuse.fuse.switch import switch_off, switch_on
 from spendfuse.fuse_state import FuseState, TripOrder
 
-MAX_PASSES = 5
+MAX_PASSES = 8
 """How often the keys that failed are tried before people are told to do it by hand."""
 
 

@@ -14,6 +14,9 @@ import boto3
 from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 
+PASSED_BY_MOTO: Any = {"core": {"passthrough": {"services": ["apigateway"]}}}
+"""For ``mock_aws(config=...)``: moto would answer the calls as well."""
+
 
 class ApiGateway:
     """The keys of one account, and a client that reaches them."""
@@ -23,6 +26,8 @@ class ApiGateway:
         self.requests: list[tuple[str, str]] = []
         self.errors: list[tuple[int, str]] = []
         """The next answers, before any real one."""
+        self.failing: set[str] = set()
+        """Keys that can't be changed."""
         self.largest_page = 500
         self.client = boto3.client(
             "apigateway",
@@ -56,6 +61,8 @@ class ApiGateway:
             return self._page(query)
         if match[1] not in self.keys:
             return _response(404, {"message": "no such key"}, "NotFoundException")
+        if request.method == "PATCH" and match[1] in self.failing:
+            return _response(409, {"message": "busy"}, "ConflictException")
         if request.method == "PATCH":
             self._patch(self.keys[match[1]], json.loads(request.body))
         return _response(200, {**self.keys[match[1]], "value": "never read this"})

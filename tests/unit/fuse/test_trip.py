@@ -182,7 +182,7 @@ def test_a_key_that_always_fails_is_given_up_after_some_passes(house):
 
     assert finished == [False] * (MAX_PASSES - 1) + [True, True]
     assert house.told() == ["incomplete", "gave-up"]
-    assert "COULD NOT BE after 5 attempts" in house.reports[-1].headline
+    assert f"COULD NOT BE after {MAX_PASSES} attempts" in house.reports[-1].headline
 
 
 def test_a_store_that_says_yes_and_does_nothing_is_found_out(house):
