@@ -58,8 +58,8 @@ def add_stacks(app: App, config: Config) -> None:
         Tags.of(app).add(key, value)
 
 
-def main() -> int:
-    app = App(analytics_reporting=False)
+def run(app: App) -> int:
+    """Synthesise what the app's context describes, and return the exit code."""
     context = {key: app.node.try_get_context(key) for key in CONTEXT_KEYS}
     try:
         add_stacks(app, load(context))
@@ -72,4 +72,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(App()))

@@ -1,0 +1,140 @@
+"""What each function may do, whole: one line too many or too few fails here."""
+
+import pytest
+from infra.templates import Templates, listed
+
+KEYS = "arn:<AWS::Partition>:apigateway:<AWS::Region>::/apikeys"
+SECRET = (
+    "arn:<AWS::Partition>:secretsmanager:<AWS::Region>:<AWS::AccountId>:secret:"
+    "acme/slack-webhook-??????"
+)
+READ_QUEUE = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
+WRITE_LOGS = ("logs:CreateLogStream", "logs:PutLogEvents")
+USE_KEY = ("kms:Decrypt", "kms:GenerateDataKey*")
+
+MAY: dict[str, dict[str, tuple[str, ...]]] = {
+    "alerts/NotifyRole": {
+        "alerts/IncidentTable.Arn": (
+            "dynamodb:GetItem",
+            "dynamodb:PutItem",
+            "dynamodb:Query",
+            "dynamodb:UpdateItem",
+        ),
+        "alerts/TopicsMail": ("sns:Publish",),
+        "alerts/TopicsKey.Arn": USE_KEY,
+        "alerts/NotifyQueue.Arn": (*READ_QUEUE, "sqs:ChangeMessageVisibility"),
+        "alerts/NotifyLogs.Arn": WRITE_LOGS,
+        SECRET: ("secretsmanager:GetSecretValue",),
+    },
+    "fuse/TripFuseRole": {
+        "fuse/FuseTable.Arn": (
+            "dynamodb:GetItem",
+            "dynamodb:PutItem",
+            "dynamodb:Query",
+            "dynamodb:UpdateItem",
+        ),
+        KEYS: ("apigateway:GET",),
+        f"{KEYS}/*": ("apigateway:GET", "apigateway:PATCH"),
+        "alerts/TopicsAlerts": ("sns:Publish",),
+        "alerts/TopicsKey.Arn": USE_KEY,
+        "fuse/TripQueue.Arn": (*READ_QUEUE, "sqs:ChangeMessageVisibility"),
+        "fuse/TripFuseLogs.Arn": WRITE_LOGS,
+    },
+    "ledger/RecordUsageRole": {
+        "ledger/LedgerTable.Arn": ("dynamodb:PutItem", "dynamodb:UpdateItem"),
+        "ledger/UsageQueueDeadLetters.Arn": ("sqs:SendMessage",),
+        "ledger/UsageQueue.Arn": READ_QUEUE,
+        "ledger/RecordUsageLogs.Arn": WRITE_LOGS,
+    },
+    "ledger/WatchBudgetsRole": {
+        "ledger/LedgerTable.Arn": (
+            "dynamodb:GetItem",
+            "dynamodb:PutItem",
+            "dynamodb:Query",
+            "dynamodb:UpdateItem",
+        ),
+        "fuse/FuseTable.Arn": ("dynamodb:GetItem",),
+        "alerts/TopicsAlerts": ("sns:Publish",),
+        "alerts/TopicsTrips": ("sns:Publish",),
+        "alerts/TopicsKey.Arn": USE_KEY,
+        "ledger/LedgerTable.StreamArn": (
+            "dynamodb:DescribeStream",
+            "dynamodb:GetRecords",
+            "dynamodb:GetShardIterator",
+        ),
+        "*": ("dynamodb:ListStreams",),
+        "ledger/WatchBudgetsLogs.Arn": WRITE_LOGS,
+    },
+    "ledger/ScheduleRole": {"ledger/WatchBudgetsFunction.Arn": ("lambda:InvokeFunction",)},
+}
+
+
+def granted(templates: Templates, role: str) -> dict[str, set[str]]:
+    stack = role.partition("/")[0]
+    properties = templates.of_type("AWS::IAM::Role")[role]["Properties"]
+    actions: dict[str, set[str]] = {}
+    for policy in properties["Policies"]:
+        for statement in policy["PolicyDocument"]["Statement"]:
+            assert statement["Effect"] == "Allow"
+            for resource in listed(statement["Resource"]):
+                allowed = actions.setdefault(templates.text(stack, resource), set())
+                allowed.update(listed(statement["Action"]))
+    return actions
+
+
+@pytest.mark.parametrize("role", MAY)
+def test_a_role_may_do_just_this(templates, role):
+    expected = {resource: set(actions) for resource, actions in MAY[role].items()}
+
+    assert granted(templates, role) == expected
+
+
+def test_there_is_no_other_way_to_a_permission(templates):
+    assert set(templates.of_type("AWS::IAM::Role")) == set(MAY)
+    assert templates.of_type("AWS::IAM::Policy") == {}
+    assert set(templates.of_type("AWS::IAM::ManagedPolicy")) == {"ledger/AppPolicy"}
+    for role in templates.of_type("AWS::IAM::Role").values():
+        assert "ManagedPolicyArns" not in role["Properties"]
+
+
+def test_the_fuse_can_change_no_key_without_its_tag(templates):
+    role = templates.of_type("AWS::IAM::Role")["fuse/TripFuseRole"]
+    statements = role["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
+    changing = [each for each in statements if "apigateway:PATCH" in listed(each["Action"])]
+
+    assert [each["Condition"] for each in changing] == [
+        {"StringEquals": {"aws:ResourceTag/spendfuse:fuse": "acme-keys"}}
+    ]
+    assert [each["Action"] for each in changing] == ["apigateway:PATCH"]
+
+
+def test_roles_are_assumed_by_the_service_that_runs_them(templates):
+    assumed_by = {
+        name: each["Properties"]["AssumeRolePolicyDocument"]["Statement"][0]["Principal"]["Service"]
+        for name, each in templates.of_type("AWS::IAM::Role").items()
+    }
+
+    assert assumed_by.pop("ledger/ScheduleRole") == "scheduler.amazonaws.com"
+    assert set(assumed_by.values()) == {"lambda.amazonaws.com"}
+
+
+def test_without_slack_no_secret_is_read(synthesise, block):
+    budgets = [{"name": "all", "limit_usd": 1, "ladder": [{"percent": 50, "notify": ["email"]}]}]
+    without = {**block, "alerts": {"emails": ["finops@example.com"]}, "budgets": budgets}
+    templates = synthesise(without)
+    notify = templates.of_type("AWS::Lambda::Function")["alerts/NotifyFunction"]
+
+    assert SECRET not in granted(templates, "alerts/NotifyRole")
+    assert notify["Properties"]["Environment"]["Variables"]["SLACK_WEBHOOK_SECRET"] == ""
+
+
+def test_apps_may_send_usage_and_read_the_fuse_and_nothing_else(templates):
+    policy = templates.of_type("AWS::IAM::ManagedPolicy")["ledger/AppPolicy"]
+    statements = policy["Properties"]["PolicyDocument"]["Statement"]
+
+    assert {
+        (templates.text("ledger", each["Resource"]), each["Action"]) for each in statements
+    } == {
+        ("ledger/UsageQueue.Arn", "sqs:SendMessage"),
+        ("fuse/FuseTable.Arn", "dynamodb:GetItem"),
+    }
