@@ -18,12 +18,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from spendfuse.errors import SettingsError, SpendfuseError, UnavailableError
+from spendfuse.errors import InputError, SettingsError, SpendfuseError, UnavailableError
 from spendfuse.sandbox.aws_client import aws_client
 from spendfuse.sandbox.environment import bare_environment, client_environment
 from spendfuse.sandbox.folder import Folder, Running, disk_error
 from spendfuse.sandbox.inbox_client import InboxClient
 from spendfuse.sandbox.leash import leashed
+from spendfuse.sandbox.player_client import PlayerClient
 
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
@@ -100,7 +101,12 @@ class Sandbox:
             raise UnavailableError(f"what answers at {self.running.endpoint_url} is not ours")
 
     def control(self, method: str, path: str, body: object = None) -> dict[str, Any]:
-        """Ask the server's own door, ``/_spendfuse/``, and return its JSON answer."""
+        """Ask the server's own door, ``/_spendfuse/``, and return its JSON answer.
+
+        Raises:
+            InputError: it says what is wrong with the request.
+            UnavailableError: it does not answer.
+        """
         request = urllib.request.Request(  # noqa: S310 - the URL is our own, https
             f"{self.running.endpoint_url}/_spendfuse/{path}",
             method=method,
@@ -116,7 +122,7 @@ class Sandbox:
                 return answer
         except urllib.error.HTTPError as error:
             with error:
-                raise SettingsError(error.read().decode(errors="replace")) from error
+                raise InputError(_reason(error.read())) from error
         except OSError as error:
             raise UnavailableError(
                 f"the sandbox does not answer at {self.running.endpoint_url}: {error}"
@@ -126,6 +132,11 @@ class Sandbox:
     def inbox(self) -> InboxClient:
         """Where alerts arrive."""
         return InboxClient(self.running.inbox_url)
+
+    @property
+    def player(self) -> PlayerClient:
+        """Plays what AWS does by itself."""
+        return PlayerClient(self.control)
 
     def environment(self) -> dict[str, str]:
         """Return what an AWS client needs in its environment to speak to the sandbox."""
@@ -166,6 +177,13 @@ class Sandbox:
             # It runs on: a Popen that is forgotten while its process lives would warn.
             self._leash.returncode = 0
         self._leash = None
+
+
+def _reason(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["error"])
+    except (ValueError, LookupError, TypeError):
+        return body.decode(errors="replace")
 
 
 def _server_command(folder: Folder, port: int, account: str, region: str) -> list[str | Path]:

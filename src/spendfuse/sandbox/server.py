@@ -30,6 +30,7 @@ from spendfuse.errors import SettingsError, SpendfuseError, UnavailableError
 from spendfuse.sandbox.certificates import Certificates, make_certificates
 from spendfuse.sandbox.folder import Folder, Running, disk_error
 from spendfuse.sandbox.inbox import Inbox
+from spendfuse.sandbox.mail import mail_sender
 
 LOOPBACK = "127.0.0.1"
 _BACKLOG = 256
@@ -142,8 +143,12 @@ async def _run(
     from ministack.core import lambda_runtime  # noqa: PLC0415
 
     from spendfuse.sandbox import mends  # noqa: PLC0415
+    from spendfuse.sandbox.aws_player import SENDER, AwsPlayer  # noqa: PLC0415
+    from spendfuse.sandbox.door import Door  # noqa: PLC0415
 
     mends.apply(running)
+    send_mail = mail_sender(running.smtp_port, sender=SENDER)
+    door = Door(running, AwsPlayer(running.account, running.region, send_mail), utc_now)
 
     def ready() -> None:
         folder.write_state(running)
@@ -157,7 +162,7 @@ async def _run(
     config.graceful_timeout = 0.5
     config.errorlog = logging.getLogger("spendfuse.sandbox")
     try:
-        await serve(_front(aws, running, ready), config, shutdown_trigger=_told_to_stop())
+        await serve(_front(aws, door, ready), config, shutdown_trigger=_told_to_stop())
     finally:
         lambda_runtime.reset()
         folder.state.unlink(missing_ok=True)
@@ -169,7 +174,7 @@ async def _run(
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 
 
-def _front(aws: Asgi, running: Running, ready: Callable[[], None]) -> Asgi:
+def _front(aws: Asgi, door: Asgi, ready: Callable[[], None]) -> Asgi:
     """Return the app that answers for ``/_spendfuse/`` and passes on all else to AWS."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -181,17 +186,11 @@ def _front(aws: Asgi, running: Running, ready: Callable[[], None]) -> Asgi:
         if scope["type"] == "lifespan":
             await aws(scope, receive, send_and_tell)
         elif scope["type"] == "http" and scope["path"].startswith("/_spendfuse/"):
-            await _answer(send, {"sandbox": running.token})
+            await door(scope, receive, send)
         else:
             await aws(scope, receive, send)
 
     return app
-
-
-async def _answer(send: Any, body: object) -> None:
-    headers = [(b"content-type", b"application/json")]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": json.dumps(body).encode()})
 
 
 def _told_to_stop() -> Callable[[], Awaitable[None]]:

@@ -1,0 +1,77 @@
+"""May this AWS service publish to this topic? Asked of the topic's and its key's own policies.
+
+The emulator lets services publish without asking. On AWS a message whose topic or key says no
+is lost without a word, so here it is dropped too, with the reason.
+"""
+# ruff: noqa: SLF001 - the policies are where the emulator keeps them
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy
+from ministack.services import kms, sns
+
+_KEY_ACTIONS = ("kms:Decrypt", "kms:GenerateDataKey")
+"""What a service needs of the key of an encrypted topic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publisher:
+    """An AWS service, and the resource for which it publishes."""
+
+    service: str
+    """Its principal, ``budgets.amazonaws.com``."""
+    source_arn: str
+    account: str
+
+
+def refusal(topic_arn: str, publisher: Publisher) -> str | None:
+    """Return why the publisher may not publish to the topic, or None if it may."""
+    topic = sns._topic_by_arn_any_scope(topic_arn)
+    if topic is None:
+        return f"there is no topic {topic_arn}"
+    attributes = topic.get("attributes", {})
+    if not _allows(attributes.get("Policy"), "sns:Publish", topic_arn, publisher):
+        return f"the policy of topic {topic_arn} does not let {publisher.service} publish"
+    key = attributes.get("KmsMasterKeyId")
+    return _key_refusal(key, topic_arn, publisher) if key else None
+
+
+def _key_refusal(key_id: str, topic_arn: str, publisher: Publisher) -> str | None:
+    if "alias/aws/" in key_id:
+        return f"topic {topic_arn} has the AWS managed key, which {publisher.service} can't use"
+    key = kms._resolve_key(key_id)
+    if key is None:
+        return f"there is no key {key_id} for topic {topic_arn}"
+    denied = [
+        action
+        for action in _KEY_ACTIONS
+        if not _allows(key.get("Policy"), action, key["Arn"], publisher)
+    ]
+    if denied:
+        return f"the policy of key {key['Arn']} denies {publisher.service} {', '.join(denied)}"
+    return None
+
+
+def _allows(policy: Any, action: str, resource_arn: str, publisher: Publisher) -> bool:
+    context = EvalContext(
+        # The service itself, which no grant to an account covers.
+        principal_arn="*",
+        principal_type="Service",
+        principal_account="",
+        action=action,
+        resource_arn=resource_arn,
+        region=resource_arn.split(":")[3],
+        secure_transport=True,
+        service_context={
+            "aws:sourcearn": publisher.source_arn,
+            "aws:sourceaccount": publisher.account,
+            "aws:sourceowner": publisher.account,
+            "aws:principalisawsservice": "true",
+            "aws:principalservicename": publisher.service,
+        },
+    )
+    result = evaluate_resource_policy(policy or {}, context, service=publisher.service)
+    return bool(result.decision == "Allow")
