@@ -36,7 +36,7 @@ def add_stacks(app: App, config: Config) -> None:
             f"{name}-fuse",
             deployment=name,
             asset=asset,
-            fuse_name=config.definitions.fuse.name,
+            fuse=config.definitions.fuse,
             topics=alerts.topics,
         )
         LedgerStack(

@@ -54,10 +54,7 @@ class AlertsStack(Stack):
     def _notify(self, asset: Path, slack_webhook_secret: str | None) -> Function:
         queue = self.queue.queue
         grants = [
-            Grant(
-                ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"),
-                self.incidents.table_arn,
-            ),
+            Grant(("dynamodb:Query", "dynamodb:UpdateItem"), self.incidents.table_arn),
             *self.topics.publish(self.topics.mail),
             consumes(queue.queue_arn),
             Grant(("sqs:ChangeMessageVisibility",), queue.queue_arn),

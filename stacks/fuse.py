@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from aws_cdk import Aws, CfnOutput, Duration, Stack
 from constructs import Construct
 
+from spendfuse.definitions import FuseDefinition
 from stacks.function import Function, Grant, consumes
 from stacks.nag import ANY_KEY_OF_THE_FUSE, ENCRYPTED_PUBLISH, acknowledge_wildcards
 from stacks.queue import QueueWithDeadLetters
@@ -19,7 +21,7 @@ from stacks.topics import Topics
 _TIMEOUT = Duration.minutes(5)
 _VISIBILITY = Duration.minutes(6)
 
-FUSE_TAG = "spendfuse:fuse"
+_FUSE_TAG = "spendfuse:fuse"
 
 
 class FuseStack(Stack):
@@ -32,7 +34,7 @@ class FuseStack(Stack):
         *,
         deployment: str,
         asset: Path,
-        fuse_name: str,
+        fuse: FuseDefinition,
         topics: Topics,
         **stack: Any,
     ) -> None:
@@ -45,10 +47,10 @@ class FuseStack(Stack):
         self.table = RetainedTable(self, "FuseTable")
         self.queue = QueueWithDeadLetters(self, "TripQueue", visibility=_VISIBILITY)
         self.queue.subscribe({"Trips": topics.trips})
-        self.trip_fuse = self._trip_fuse(asset, fuse_name, topics)
-        self._outputs(deployment, fuse_name)
+        self.trip_fuse = self._trip_fuse(asset, fuse, topics)
+        self._outputs(deployment, fuse.name)
 
-    def _trip_fuse(self, asset: Path, fuse_name: str, topics: Topics) -> Function:
+    def _trip_fuse(self, asset: Path, fuse: FuseDefinition, topics: Topics) -> Function:
         queue = self.queue.queue
         trip_fuse = Function(
             self,
@@ -73,7 +75,7 @@ class FuseStack(Stack):
                     ),
                     self.table.table_arn,
                 ),
-                *_disables_keys(fuse_name),
+                *(grant for store in fuse.key_stores for grant in _SWITCHES[store](fuse.name)),
                 *topics.publish(topics.alerts),
                 consumes(queue.queue_arn),
                 Grant(("sqs:ChangeMessageVisibility",), queue.queue_arn),
@@ -96,11 +98,17 @@ class FuseStack(Stack):
         CfnOutput(self, "TripDeadLetterQueueUrl", value=self.queue.dead_letters.queue_url)
 
 
-def _disables_keys(fuse_name: str) -> list[Grant]:
+def _switches_api_gateway_keys(fuse_name: str) -> list[Grant]:
     keys = f"arn:{Aws.PARTITION}:apigateway:{Aws.REGION}::/apikeys"
     return [
         Grant(("apigateway:GET",), keys),
         Grant(("apigateway:GET",), f"{keys}/*"),
         # A key that does not carry this fuse's tag is out of its reach, whatever the code does.
-        Grant(("apigateway:PATCH",), f"{keys}/*", {f"aws:ResourceTag/{FUSE_TAG}": fuse_name}),
+        Grant(("apigateway:PATCH",), f"{keys}/*", {f"aws:ResourceTag/{_FUSE_TAG}": fuse_name}),
     ]
+
+
+_SWITCHES: Mapping[str, Callable[[str], list[Grant]]] = {
+    "api_gateway": _switches_api_gateway_keys,
+}
+"""What each key store needs to disable the keys of the fuse with this name."""

@@ -14,12 +14,7 @@ USE_KEY = ("kms:Decrypt", "kms:GenerateDataKey*")
 
 MAY: dict[str, dict[str, tuple[str, ...]]] = {
     "alerts/NotifyRole": {
-        "alerts/IncidentTable.Arn": (
-            "dynamodb:GetItem",
-            "dynamodb:PutItem",
-            "dynamodb:Query",
-            "dynamodb:UpdateItem",
-        ),
+        "alerts/IncidentTable.Arn": ("dynamodb:Query", "dynamodb:UpdateItem"),
         "alerts/TopicsMail": ("sns:Publish",),
         "alerts/TopicsKey.Arn": USE_KEY,
         "alerts/NotifyQueue.Arn": (*READ_QUEUE, "sqs:ChangeMessageVisibility"),
@@ -106,6 +101,13 @@ def test_the_fuse_can_change_no_key_without_its_tag(templates):
         {"StringEquals": {"aws:ResourceTag/spendfuse:fuse": "acme-keys"}}
     ]
     assert [each["Action"] for each in changing] == ["apigateway:PATCH"]
+
+
+def test_without_a_key_store_the_fuse_reaches_no_keys(synthesise, block):
+    templates = synthesise({**block, "fuse": {"key_stores": []}})
+
+    resources = granted(templates, "fuse/TripFuseRole")
+    assert not [each for each in resources if "apigateway" in each]
 
 
 def test_roles_are_assumed_by_the_service_that_runs_them(templates):
