@@ -72,9 +72,15 @@ def put_up(
         context={"monthly_limit_usd": monthly_limit_usd},
         output=folder / "cdk.out",
     )
-    report.done("deploy", f"cdk deploy --all: {', '.join(stacks)}")
+    report.done("deploy", f"cdk deploy --all: {', '.join(_deployed_stacks(sandbox))}")
     if with_app:
         stacks |= cdk.deploy(sandbox, APP, project=project, output=folder / "rag_app.out")
         report.done("deploy app", "cdk deploy: an app to protect, its API and two API keys")
     outputs = {key: value for stack in stacks.values() for key, value in stack.items()}
     return Deployed(sandbox, outputs)
+
+
+def _deployed_stacks(sandbox: Sandbox) -> list[str]:
+    answer = sandbox.client("cloudformation").describe_stacks()
+    names = [stack["StackName"] for stack in answer["Stacks"]]
+    return sorted(name for name in names if name.startswith(f"{DEPLOYMENT}-"))

@@ -1,4 +1,8 @@
-"""API keys: a disabled key is refused, tags count in policies, lists keep the secrets back."""
+"""API keys: a disabled key is refused, tags count in policies, lists keep the secrets back.
+
+And a function behind a key is told which one, as ``requestContext.identity.apiKeyId``.
+https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-mapping-template-reference.html
+"""
 # ruff: noqa: SLF001 - to mend the emulator is to reach into it
 
 from __future__ import annotations
@@ -25,6 +29,19 @@ def mend() -> None:
             body = without_values(body)
         return status, headers, body
 
+    build_event = apigateway_v1._build_lambda_event_v1
+
+    def build_lambda_event(*arguments: Any, **options: Any) -> Any:
+        event = build_event(*arguments, **options)
+        key = apigateway_v1._resolve_api_key(
+            apigateway_v1._api_key_from_request(event.get("headers") or {})
+        )
+        if key is not None:
+            identity = event["requestContext"]["identity"]
+            identity.update(apiKeyId=key["id"], apiKey=key["value"])
+        return event
+
+    apigateway_v1._build_lambda_event_v1 = build_lambda_event
     apigateway_v1._update_api_key = update_api_key
     apigateway_v1._get_api_keys = get_api_keys
     tagging._RESOURCE_TAG_COLLECTORS["apigateway"] = api_key_tags
