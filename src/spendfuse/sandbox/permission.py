@@ -16,6 +16,9 @@ from ministack.services import kms, sns
 _KEY_ACTIONS = ("kms:Decrypt", "kms:GenerateDataKey")
 """What a service needs of the key of an encrypted topic."""
 
+_NAME_THE_OWNER = ("cloudwatch.amazonaws.com",)
+"""Services that pass as the account's own, which a topic's default policy lets publish."""
+
 
 @dataclass(frozen=True, slots=True)
 class Publisher:
@@ -56,6 +59,14 @@ def _key_refusal(key_id: str, topic_arn: str, publisher: Publisher) -> str | Non
 
 
 def _allows(policy: Any, action: str, resource_arn: str, publisher: Publisher) -> bool:
+    keys = {
+        "aws:sourcearn": publisher.source_arn,
+        "aws:sourceaccount": publisher.account,
+        "aws:principalisawsservice": "true",
+        "aws:principalservicename": publisher.service,
+    }
+    if publisher.service in _NAME_THE_OWNER:
+        keys["aws:sourceowner"] = publisher.account
     context = EvalContext(
         # The service itself, which no grant to an account covers.
         principal_arn="*",
@@ -65,13 +76,7 @@ def _allows(policy: Any, action: str, resource_arn: str, publisher: Publisher) -
         resource_arn=resource_arn,
         region=resource_arn.split(":")[3],
         secure_transport=True,
-        service_context={
-            "aws:sourcearn": publisher.source_arn,
-            "aws:sourceaccount": publisher.account,
-            "aws:sourceowner": publisher.account,
-            "aws:principalisawsservice": "true",
-            "aws:principalservicename": publisher.service,
-        },
+        service_context=keys,
     )
     result = evaluate_resource_policy(policy or {}, context, service=publisher.service)
     return bool(result.decision == "Allow")

@@ -146,7 +146,7 @@ async def _run(
     from spendfuse.sandbox.aws_player import SENDER, AwsPlayer  # noqa: PLC0415
     from spendfuse.sandbox.door import Door  # noqa: PLC0415
 
-    mends.apply(running)
+    mends.apply(folder, running)
     send_mail = mail_sender(running.smtp_port, sender=SENDER)
     door = Door(running, AwsPlayer(running.account, running.region, send_mail), utc_now)
 

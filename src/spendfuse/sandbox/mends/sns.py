@@ -1,14 +1,19 @@
-"""E-mail subscriptions: what is published to a topic arrives in the inbox, over SMTP."""
+"""Topics: mails arrive in the inbox, and stacks' topics keep their key and are not open to all.
+
+Without a policy of its own a topic has SNS's default one, which is for its owner's account.
+"""
 # ruff: noqa: SLF001 - to mend the emulator is to reach into it
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ministack.services import sns
+from ministack.services.cloudformation import provisioners
 
 from spendfuse.sandbox.mail import SendMail, mail_sender
 
@@ -34,6 +39,60 @@ def mend(*, smtp_port: int) -> None:
             postman.submit(_deliver, send, recipient, subject or _DEFAULT_SUBJECT, text)
 
     sns._fanout = fan_out_and_mail
+    _mend_stacks()
+
+
+def _mend_stacks() -> None:
+    handlers = provisioners._RESOURCE_HANDLERS["AWS::SNS::Topic"]
+    create_topic, update_topic = handlers["create"], handlers["update"]
+
+    def create(logical_id: str, properties: Mapping[str, Any], stack: str) -> Any:
+        arn, attributes = create_topic(logical_id, properties, stack)
+        topic = sns._topics[arn]["attributes"]
+        topic["Policy"] = json.dumps(default_policy(arn))
+        _keep_key(topic, properties)
+        return arn, attributes
+
+    def update(
+        arn: str, old: Mapping[str, Any], new: Mapping[str, Any], *rest: Any, **named: Any
+    ) -> Any:
+        updated = update_topic(arn, old, new, *rest, **named)
+        _keep_key(sns._topics[updated[0]]["attributes"], new)
+        return updated
+
+    provisioners._RESOURCE_HANDLERS["AWS::SNS::Topic"] = {
+        **handlers,
+        "create": create,
+        "update": update,
+    }
+
+
+def _keep_key(topic: dict[str, Any], properties: Mapping[str, Any]) -> None:
+    key = properties.get("KmsMasterKeyId")
+    if key:
+        topic["KmsMasterKeyId"] = key
+    else:
+        topic.pop("KmsMasterKeyId", None)
+
+
+def default_policy(topic_arn: str) -> dict[str, Any]:
+    """Return the policy that SNS gives a topic when it is made."""
+    actions = ("GetTopicAttributes", "SetTopicAttributes", "AddPermission", "RemovePermission")
+    use = ("DeleteTopic", "Subscribe", "ListSubscriptionsByTopic", "Publish", "Receive")
+    return {
+        "Version": "2008-10-17",
+        "Id": "__default_policy_ID",
+        "Statement": [
+            {
+                "Sid": "__default_statement_ID",
+                "Effect": "Allow",
+                "Principal": {"AWS": "*"},
+                "Action": [f"SNS:{action}" for action in (*actions, *use)],
+                "Resource": topic_arn,
+                "Condition": {"StringEquals": {"AWS:SourceOwner": topic_arn.split(":")[4]}},
+            }
+        ],
+    }
 
 
 def mails(
