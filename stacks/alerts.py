@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from aws_cdk import ArnFormat, CfnOutput, Duration, Stack
 from aws_cdk import aws_sns as sns
@@ -32,15 +31,14 @@ class AlertsStack(Stack):
     def __init__(
         self,
         scope: Construct,
-        id: str,  # noqa: A002 (CDK's own name for it)
+        construct_id: str,
         *,
         asset: Path,
         emails: Sequence[str],
         slack_webhook_secret: str | None,
-        **stack: Any,
     ) -> None:
         super().__init__(
-            scope, id, description="spendfuse: topics, their key, and who hears of it", **stack
+            scope, construct_id, description="spendfuse: topics, their key, and who hears of it"
         )
         self.topics = Topics(self, "Topics")
         self.incidents = RetainedTable(self, "IncidentTable")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Protocol
 
 from aws_cdk import Stack
 from aws_cdk import aws_budgets as budgets
@@ -47,15 +47,14 @@ class BudgetsStack(Stack):
     def __init__(
         self,
         scope: Construct,
-        id: str,  # noqa: A002 (CDK's own name for it)
+        construct_id: str,
         *,
         topics: Topics,
         aws_budgets: Sequence[AwsBudget],
         budget_tags: Mapping[str, str],
-        **stack: Any,
     ) -> None:
         super().__init__(
-            scope, id, description="spendfuse: AWS Budgets, the backstop of the ledger", **stack
+            scope, construct_id, description="spendfuse: AWS Budgets, the backstop of the ledger"
         )
         # Below a construct, CDK adds a hash to logical ids: "a.b" and "a-b" stay apart.
         parent = Construct(self, "Budgets")

@@ -41,7 +41,7 @@ class Function(Construct):
     def __init__(
         self,
         scope: Construct,
-        id: str,  # noqa: A002 (CDK's own name for it)
+        construct_id: str,
         *,
         name: str,
         description: str,
@@ -50,7 +50,7 @@ class Function(Construct):
         timeout: Duration,
         grants: Sequence[Grant],
     ) -> None:
-        super().__init__(scope, id)
+        super().__init__(scope, construct_id)
         log_group = logs.LogGroup(
             self,
             "Logs",

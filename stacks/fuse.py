@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from aws_cdk import Aws, CfnOutput, Duration, Stack
 from constructs import Construct
@@ -30,19 +29,17 @@ class FuseStack(Stack):
     def __init__(
         self,
         scope: Construct,
-        id: str,  # noqa: A002 (CDK's own name for it)
+        construct_id: str,
         *,
         deployment: str,
         asset: Path,
         fuse: FuseDefinition,
         topics: Topics,
-        **stack: Any,
     ) -> None:
         super().__init__(
             scope,
-            id,
+            construct_id,
             description="spendfuse: the fuse that disables API keys, and its record",
-            **stack,
         )
         self.table = RetainedTable(self, "FuseTable")
         self.queue = QueueWithDeadLetters(self, "TripQueue", visibility=_VISIBILITY)

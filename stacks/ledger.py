@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from aws_cdk import Aws, CfnOutput, Duration, Stack
 from aws_cdk import aws_dynamodb as dynamodb
@@ -35,19 +34,17 @@ class LedgerStack(Stack):
     def __init__(
         self,
         scope: Construct,
-        id: str,  # noqa: A002 (CDK's own name for it)
+        construct_id: str,
         *,
         deployment: str,
         asset: Path,
         topics: Topics,
         fuse_table: dynamodb.ITable,
-        **stack: Any,
     ) -> None:
         super().__init__(
             scope,
-            id,
+            construct_id,
             description="spendfuse: usage in, totals, and the rungs that are due",
-            **stack,
         )
         self.table = RetainedTable(self, "LedgerTable", stream=dynamodb.StreamViewType.KEYS_ONLY)
         self.queue = QueueWithDeadLetters(self, "UsageQueue", visibility=_RECORD_VISIBILITY)

@@ -23,12 +23,12 @@ class QueueWithDeadLetters(Construct):
     def __init__(
         self,
         scope: Construct,
-        id: str,  # noqa: A002 (CDK's own name for it)
+        construct_id: str,
         *,
         visibility: Duration,
         max_receives: int = 100,
     ) -> None:
-        super().__init__(scope, id)
+        super().__init__(scope, construct_id)
         self.dead_letters = sqs.Queue(
             self,
             "DeadLetters",

@@ -13,13 +13,13 @@ class RetainedTable(dynamodb.Table):
     def __init__(
         self,
         scope: Construct,
-        id: str,  # noqa: A002 (CDK's own name for it)
+        construct_id: str,
         *,
         stream: dynamodb.StreamViewType | None = None,
     ) -> None:
         super().__init__(
             scope,
-            id,
+            construct_id,
             partition_key=dynamodb.Attribute(name="pk", type=dynamodb.AttributeType.STRING),
             sort_key=dynamodb.Attribute(name="sk", type=dynamodb.AttributeType.STRING),
             billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,

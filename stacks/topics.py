@@ -35,8 +35,8 @@ _OWNER_ACTIONS = (
 class Topics(Construct):
     """``alerts`` informs, ``trips`` blows the fuse, ``mail`` carries finished text."""
 
-    def __init__(self, scope: Construct, id: str) -> None:  # noqa: A002 (CDK's own name for it)
-        super().__init__(scope, id)
+    def __init__(self, scope: Construct, construct_id: str) -> None:
+        super().__init__(scope, construct_id)
         self.key = kms.Key(
             self,
             "Key",
@@ -57,8 +57,8 @@ class Topics(Construct):
             Grant(_USE_KEY, self.key.key_arn),
         ]
 
-    def _topic(self, id: str, *, publishers: Sequence[str]) -> sns.Topic:  # noqa: A002
-        topic = sns.Topic(self, id, master_key=self.key, enforce_ssl=True)
+    def _topic(self, construct_id: str, *, publishers: Sequence[str]) -> sns.Topic:
+        topic = sns.Topic(self, construct_id, master_key=self.key, enforce_ssl=True)
         topic.add_to_resource_policy(_owner_may(topic))
         if publishers:
             topic.add_to_resource_policy(_services_may_publish(topic, publishers))
