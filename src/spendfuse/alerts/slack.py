@@ -30,7 +30,7 @@ _PRINTABLE_ASCII = re.compile(r"[!-~]+")
 class SlackChannel:
     """One webhook; it never waits and never tries twice by itself."""
 
-    def __init__(self, webhook_url: str, timeout_seconds: int = 10) -> None:
+    def __init__(self, webhook_url: str, timeout_seconds: float = 10) -> None:
         """Take the webhook's URL: https, or http to this machine.
 
         Raises:
@@ -41,7 +41,10 @@ class SlackChannel:
         # A logger of its own without a parent: at DEBUG the SDK would print the URL.
         quiet = logging.Logger("slack", level=logging.CRITICAL + 1)  # noqa: LOG001
         self._client = WebhookClient(
-            webhook_url, timeout=timeout_seconds, logger=quiet, retry_handlers=[]
+            webhook_url,
+            timeout=timeout_seconds,  # type: ignore[arg-type]  # urllib takes fractions too
+            logger=quiet,
+            retry_handlers=[],
         )
 
     def deliver(self, story: Story) -> None:
@@ -76,8 +79,9 @@ class SlackChannel:
 class SecretSlackChannel:
     """The webhook that a secret holds; a secret changed meanwhile is noticed when it matters."""
 
-    def __init__(self, secret: UrlSecret) -> None:
+    def __init__(self, secret: UrlSecret, timeout_seconds: float = 10) -> None:
         self._secret = secret
+        self._timeout_seconds = timeout_seconds
 
     def deliver(self, story: Story) -> None:
         """Post the story.
@@ -88,13 +92,20 @@ class SecretSlackChannel:
         """
         url = self._url()
         try:
-            _channel(url).deliver(story)
+            self._post(url, story)
         except RefusedError:
             self._secret.forget()
             fresh_url = self._url()
             if fresh_url == url:
                 raise
-            _channel(fresh_url).deliver(story)
+            self._post(fresh_url, story)
+
+    def _post(self, url: str, story: Story) -> None:
+        try:
+            channel = SlackChannel(url, self._timeout_seconds)
+        except SettingsError as error:
+            raise RefusedError(str(error)) from error
+        channel.deliver(story)
 
     def _url(self) -> str:
         try:
@@ -111,13 +122,6 @@ def open_channel(wiring: Wiring) -> Channel | None:
     if not name:
         return None
     return SecretSlackChannel(UrlSecret(wiring.client("secretsmanager"), name, now=wiring.now))
-
-
-def _channel(url: str) -> SlackChannel:
-    try:
-        return SlackChannel(url)
-    except SettingsError as error:
-        raise RefusedError(str(error)) from error
 
 
 def _is_safe(url: str) -> bool:
