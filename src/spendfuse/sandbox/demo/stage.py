@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,13 @@ def deployed(
         yield put_up(
             sandbox, project, report, monthly_limit_usd=monthly_limit_usd, with_app=with_app
         )
+        keep_messages(sandbox, folder / "inbox.json")
+
+
+def keep_messages(sandbox: Sandbox, file: Path) -> None:
+    """Write down every message that people received, for whoever wants to read them."""
+    messages = [message.to_json() for message in sandbox.inbox.messages()]
+    file.write_text(json.dumps(messages, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def check_project(project: Path) -> None:

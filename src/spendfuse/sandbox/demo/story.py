@@ -31,7 +31,7 @@ STEPS = (
     *SETTING_UP,
     "deploy app",
     "traffic",
-    "50 % e-mail",
+    "50 % email",
     "50 % slack",
     "80 % slack",
     "aws budgets joins",
@@ -122,7 +122,9 @@ class Story:
             )["Budgets"]
         ]
         spent = usd(self.limit_nano_usd * 81 // 100)
-        self.deployed.sandbox.player.spend(name, actual_usd=spent, at=datetime.now(UTC))
+        played = self.deployed.sandbox.player.spend(name, actual_usd=spent, at=datetime.now(UTC))
+        if played["dropped"] or not played["fired"]:
+            raise DemoError(f"AWS Budgets could not publish: {played}")
         message = self.wait_for("slack", lambda text: "AWS Budgets" in text and "80 %" in text)
         if "Earlier in this incident" not in text_of(message):
             raise DemoError(f"the AWS Budgets message stands alone: {text_of(message)}")

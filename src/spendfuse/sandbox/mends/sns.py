@@ -6,12 +6,14 @@ Without a policy of its own a topic has SNS's default one, which is for its owne
 
 from __future__ import annotations
 
+import contextvars
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from ministack.core.iam_evaluator import pin_request_origin
 from ministack.services import sns
 from ministack.services.cloudformation import provisioners
 
@@ -33,13 +35,21 @@ def mend(*, smtp_port: int) -> None:
     def fan_out_and_mail(
         topic_arn: str, message_id: str, message: str, subject: str, *rest: Any, **named: Any
     ) -> None:
-        fan_out(topic_arn, message_id, message, subject, *rest, **named)
+        # SNS itself delivers over TLS, whatever made it publish: a queue may insist on that.
+        contextvars.copy_context().run(
+            _over_tls, fan_out, topic_arn, message_id, message, subject, *rest, **named
+        )
         structure, attributes = _structure_and_attributes(rest, named)
         for recipient, text in mails(topic_arn, message, structure, attributes):
             postman.submit(_deliver, send, recipient, subject or _DEFAULT_SUBJECT, text)
 
     sns._fanout = fan_out_and_mail
     _mend_stacks()
+
+
+def _over_tls(fan_out: Callable[..., None], *arguments: Any, **named: Any) -> None:
+    pin_request_origin("sns.amazonaws.com", secure_transport=True)
+    fan_out(*arguments, **named)
 
 
 def _mend_stacks() -> None:
