@@ -1,7 +1,7 @@
 """Who may publish where. The sandbox enforces none of the keys' policies: it is proved here."""
 
 import pytest
-from infra.templates import Templates, listed
+from infra.templates import Templates, listed, readable
 
 THIS_ACCOUNT = {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
 ALL_PUBLISHERS = {"budgets.amazonaws.com", "costalerts.amazonaws.com", "cloudwatch.amazonaws.com"}
@@ -124,3 +124,13 @@ def test_queues_get_the_envelope_and_keep_what_sns_can_t_deliver(templates):
 
             assert not each["Properties"].get("RawMessageDelivery", False)
             assert templates.text(stack, dead_letters).endswith("DeadLetters.Arn")
+
+
+def test_a_queue_is_subscribed_when_its_policy_lets_the_topic_in(templates):
+    # Else what is published in between would be refused.
+    for name, each in templates.of_type("AWS::SNS::Subscription").items():
+        if each["Properties"]["Protocol"] == "sqs":
+            queue = templates.text(name.partition("/")[0], each["Properties"]["Endpoint"])
+            policy = f"{queue.partition('/')[2].removesuffix('.Arn')}Policy"
+
+            assert policy in [readable(logical_id) for logical_id in each["DependsOn"]]
