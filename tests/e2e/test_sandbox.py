@@ -1,13 +1,18 @@
 """The sandbox itself: the real CLI deploys into it, it does what AWS would, and it goes."""
 
+import io
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+import uuid
+import zipfile
 from pathlib import Path
 
+import boto3.session
 import pytest
 from botocore.exceptions import ClientError
 
@@ -215,6 +220,102 @@ def test_a_list_of_keys_keeps_their_values_back(sandbox, key):
 
     assert all("value" not in each for each in gateway.get_api_keys()["items"])
     assert all("value" in each for each in gateway.get_api_keys(includeValues=True)["items"])
+
+
+def test_a_policy_that_names_a_tag_reaches_the_tagged_keys_alone(sandbox, key):
+    gateway = sandbox.client("apigateway")
+    foreign = gateway.create_api_key(name="foreign", enabled=True)
+    mine_only = {"StringEquals": {"aws:ResourceTag/spendfuse:fuse": "main"}}
+    as_role = client_of_role(
+        sandbox,
+        "apigateway",
+        allow("apigateway:PATCH", "arn:aws:apigateway:us-east-1::/apikeys/*", Condition=mine_only),
+    )
+
+    assert patch(as_role, key, "false")["enabled"] is False
+    with pytest.raises(ClientError, match="AccessDenied"):
+        patch(as_role, foreign, "false")
+
+
+# Roles need what they need on AWS
+
+
+def allow(action, resource, **rest):
+    return {"Effect": "Allow", "Action": action, "Resource": resource, **rest}
+
+
+def a_role(sandbox, *statements):
+    iam = sandbox.client("iam")
+    name = f"role-{uuid.uuid4().hex[:8]}"
+    root = f"arn:aws:iam::{sandbox.running.account}:root"
+    trust = {
+        "Effect": "Allow",
+        "Principal": {"AWS": root, "Service": "lambda.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+    }
+    role = iam.create_role(
+        RoleName=name, AssumeRolePolicyDocument=json.dumps({"Statement": [trust]})
+    )
+    if statements:
+        document = json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+        iam.put_role_policy(RoleName=name, PolicyName="policy", PolicyDocument=document)
+    return role["Role"]["Arn"]
+
+
+def client_of_role(sandbox, service, *statements):
+    role = a_role(sandbox, *statements)
+    assumed = sandbox.client("sts").assume_role(RoleArn=role, RoleSessionName="test")
+    credentials = assumed["Credentials"]
+    return boto3.session.Session(
+        aws_access_key_id=credentials["AccessKeyId"],
+        aws_secret_access_key=credentials["SecretAccessKey"],
+        aws_session_token=credentials["SessionToken"],
+        region_name=sandbox.running.region,
+    ).client(
+        service,
+        endpoint_url=sandbox.running.endpoint_url,
+        verify=sandbox.environment()["AWS_CA_BUNDLE"],
+    )
+
+
+@pytest.fixture(scope="module")
+def encrypted_topic(sandbox):
+    key = sandbox.client("kms").create_key()["KeyMetadata"]["Arn"]
+    topic = sandbox.client("sns").create_topic(Name="own", Attributes={"KmsMasterKeyId": key})
+    return topic["TopicArn"], key
+
+
+def test_publishing_to_an_encrypted_topic_needs_its_key(sandbox, encrypted_topic):
+    topic, key = encrypted_topic
+    publish = allow("sns:Publish", topic)
+    with_key = allow(["kms:Decrypt", "kms:GenerateDataKey*"], key)
+
+    client_of_role(sandbox, "sns", publish, with_key).publish(TopicArn=topic, Message="hello")
+    with pytest.raises(ClientError, match="KMSAccessDenied"):
+        client_of_role(sandbox, "sns", publish).publish(TopicArn=topic, Message="hello")
+
+
+@pytest.mark.parametrize("missing", ["ReceiveMessage", "DeleteMessage", "GetQueueAttributes"])
+def test_a_function_reads_a_queue_only_if_its_role_may(sandbox, missing):
+    name = f"f-{uuid.uuid4().hex[:8]}"
+    sandbox.client("sqs").create_queue(QueueName=name)
+    queue = f"arn:aws:sqs:us-east-1:{sandbox.running.account}:{name}"
+    actions = {"ReceiveMessage", "DeleteMessage", "GetQueueAttributes"} - {missing}
+    role = a_role(sandbox, allow([f"sqs:{each}" for each in sorted(actions)], queue))
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as code:
+        code.writestr("code.py", "")
+    functions = sandbox.client("lambda")
+    functions.create_function(
+        FunctionName=name,
+        Role=role,
+        Runtime="python3.14",
+        Handler="code.handler",
+        Code={"ZipFile": archive.getvalue()},
+    )
+
+    with pytest.raises(ClientError, match=f"may not sqs:{missing} on"):
+        functions.create_event_source_mapping(FunctionName=name, EventSourceArn=queue)
 
 
 # What it leaves behind

@@ -1,20 +1,28 @@
-"""May this AWS service publish to this topic? Asked of the topic's and its key's own policies.
+"""May this AWS service publish to this topic, and may this role do that? Asked of the policies.
 
-The emulator lets services publish without asking. On AWS a message whose topic or key says no
-is lost without a word, so here it is dropped too, with the reason.
+The emulator lets services publish without asking, and does not ask for all that a role
+needs. On AWS a message whose topic or key says no is lost without a word, so here it is
+dropped too, with the reason.
 """
 # ruff: noqa: SLF001 - the policies are where the emulator keeps them
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy
+from ministack.core.iam_evaluator import (
+    EvalContext,
+    _gather_role_policies,
+    caller_arn,
+    evaluate,
+    evaluate_resource_policy,
+)
 from ministack.services import kms, sns
 
-_KEY_ACTIONS = ("kms:Decrypt", "kms:GenerateDataKey")
-"""What a service needs of the key of an encrypted topic."""
+KEY_ACTIONS = ("kms:Decrypt", "kms:GenerateDataKey")
+"""What a publisher needs of the key of an encrypted topic."""
 
 _NAME_THE_OWNER = ("cloudwatch.amazonaws.com",)
 """Services that pass as the account's own, which a topic's default policy lets publish."""
@@ -50,7 +58,7 @@ def _key_refusal(key_id: str, topic_arn: str, publisher: Publisher) -> str | Non
         return f"there is no key {key_id} for topic {topic_arn}"
     denied = [
         action
-        for action in _KEY_ACTIONS
+        for action in KEY_ACTIONS
         if not _allows(key.get("Policy"), action, key["Arn"], publisher)
     ]
     if denied:
@@ -80,3 +88,31 @@ def _allows(policy: Any, action: str, resource_arn: str, publisher: Publisher) -
     )
     result = evaluate_resource_policy(policy or {}, context, service=publisher.service)
     return bool(result.decision == "Allow")
+
+
+def calling_role() -> str | None:
+    """Return the name of the role that makes the current request, None for root and users."""
+    arn = caller_arn()
+    return arn.split("/")[1] if ":assumed-role/" in arn else None
+
+
+def role_lacks(role: str, actions: Iterable[str], resource_arn: str, *, account: str) -> list[str]:
+    """Return the actions on the resource that no policy of the role allows."""
+    policies = _gather_role_policies(role, account)
+    return [
+        action
+        for action in actions
+        if evaluate(_context_of(role, account, action, resource_arn), policies).decision != "Allow"
+    ]
+
+
+def _context_of(role: str, account: str, action: str, resource_arn: str) -> EvalContext:
+    return EvalContext(
+        principal_arn=f"arn:aws:sts::{account}:assumed-role/{role}/session",
+        principal_type="AssumedRole",
+        principal_account=account,
+        action=action,
+        resource_arn=resource_arn,
+        region=resource_arn.split(":")[3],
+        secure_transport=True,
+    )

@@ -7,12 +7,21 @@ reads its settings from the environment when it is imported.
 from __future__ import annotations
 
 from spendfuse.sandbox.folder import Folder, Running
-from spendfuse.sandbox.mends import api_gateway, budgets, lambda_runtime, sns
+from spendfuse.sandbox.mends import (
+    api_gateway,
+    budgets,
+    cloudformation,
+    event_sources,
+    lambda_runtime,
+    sns,
+)
 
 
 def apply(folder: Folder, running: Running) -> None:
     """Mend the emulator of this process."""
     api_gateway.mend()
     budgets.mend()
+    cloudformation.mend()
+    event_sources.mend()
     lambda_runtime.mend(folder.temporary / "runtime")
     sns.mend(smtp_port=running.smtp_port)

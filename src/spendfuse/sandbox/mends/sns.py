@@ -1,4 +1,4 @@
-"""Topics: mails arrive in the inbox, and stacks' topics keep their key and are not open to all.
+"""Topics: mails arrive, publishers need the topic's key, stacks' topics are not open to all.
 
 Without a policy of its own a topic has SNS's default one, which is for its owner's account.
 """
@@ -11,13 +11,16 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from typing import Any
 
 from ministack.core.iam_evaluator import pin_request_origin
-from ministack.services import sns
+from ministack.core.responses import get_account_id
+from ministack.services import kms, sns
 from ministack.services.cloudformation import provisioners
 
 from spendfuse.sandbox.mail import SendMail, mail_sender
+from spendfuse.sandbox.permission import KEY_ACTIONS, calling_role, role_lacks
 
 _DEFAULT_SUBJECT = "AWS Notification Message"
 _SENDER = "AWS Notifications <no-reply@sns.amazonaws.com>"
@@ -44,12 +47,31 @@ def mend(*, smtp_port: int) -> None:
             postman.submit(_deliver, send, recipient, subject or _DEFAULT_SUBJECT, text)
 
     sns._fanout = fan_out_and_mail
+    sns._publish = _asking_the_key(sns._publish)
+    sns._publish_batch = _asking_the_key(sns._publish_batch)
     _mend_stacks()
 
 
 def _over_tls(fan_out: Callable[..., None], *arguments: Any, **named: Any) -> None:
     pin_request_origin("sns.amazonaws.com", secure_transport=True)
     fan_out(*arguments, **named)
+
+
+def _asking_the_key(publish: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return ``publish`` for callers who may use the key of an encrypted topic."""
+
+    def publish_if_allowed(params: Any) -> Any:
+        topic = sns._topic_by_arn_any_scope(sns._p(params, "TopicArn"))
+        key_id = topic["attributes"].get("KmsMasterKeyId") if topic else None
+        key, role = kms._resolve_key(key_id), calling_role()
+        if key is not None and role is not None:
+            lacking = role_lacks(role, KEY_ACTIONS, key["Arn"], account=get_account_id())
+            if lacking:
+                message = f"role {role} may not {', '.join(lacking)} on {key['Arn']}"
+                return sns._error("KMSAccessDenied", message, HTTPStatus.BAD_REQUEST)
+        return publish(params)
+
+    return publish_if_allowed
 
 
 def _mend_stacks() -> None:
