@@ -381,6 +381,34 @@ def test_a_restore_while_a_key_is_being_switched_wins(house, moment):
     assert set(house.statuses().values()) <= {"planned", "restored"}
 
 
+def test_a_restore_before_a_keys_turn_keeps_it_from_being_touched(house):
+    list_keys, touched = house.keys.all_keys, []
+    house.keys.disable = touched.append
+    house.deliver(may_go_on=lambda: False)
+
+    def restored_meanwhile():
+        house.keys.all_keys = list_keys
+        house.restore()
+        return list_keys()
+
+    house.keys.all_keys = restored_meanwhile
+
+    assert house.deliver().finished
+    assert touched == []
+
+
+def test_a_late_continuation_does_not_even_list_the_keys(house):
+    house.deliver(may_go_on=lambda: False)
+    plan = house.restore.plan()
+    # A restore that broke off: the trip itself does not say yet that it is over.
+    house.store.arm(plan.allowances, epoch=plan.state.epoch, at=NOW)
+    listed = []
+    house.keys.all_keys = lambda: listed.append(True) or []
+
+    assert house.deliver().finished
+    assert listed == []
+
+
 def test_a_trip_overtaken_by_another_trip_leaves_its_key_to_the_next_restore(house):
     disable, once = house.keys.disable, []
 
