@@ -84,6 +84,15 @@ class DynamoIncidents:
                 ExpressionAttributeValues={":now": _number(self._now())},
             )
 
+    def sent_on(self, alert: Alert) -> frozenset[str]:
+        """Return the channels on which the alert was told."""
+        with _translated():
+            answer = self._client.get_item(
+                TableName=self._table, Key=_key(alert), ConsistentRead=True
+            )
+        sent = (name.partition("sent_") for name in answer.get("Item", {}))
+        return frozenset(channel for _, mark, channel in sent if mark)
+
     def release(self, alert: Alert, channel: str, lease: Lease) -> None:
         """Give a lease back after a failure; one that has passed on to others stays theirs."""
         with suppress(_ConditionFailedError), _translated():

@@ -1,0 +1,152 @@
+"""The docs can't rot: what they show is run, and what there is, is in them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from datetime import timedelta
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+import jsonschema
+import pytest
+from packs import a_pack, a_record
+
+from spendfuse.cli.main import main
+from spendfuse.clock import parse_utc
+from spendfuse.config import load
+from spendfuse.config.mistakes import _models_in
+from spendfuse.config.schema import SpendfuseBlock
+from spendfuse.ledger.pack import read_pack
+
+PROJECT = Path(__file__).parents[2]
+PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def snippets(language: str) -> list[Any]:
+    return [
+        pytest.param(text, id=f"{page.name}-{number}")
+        for page in PAGES
+        for number, (kind, text) in enumerate(FENCE.findall(page.read_text()))
+        if kind == language
+    ]
+
+
+def commands(group: click.Group = main, path: str = "spendfuse") -> Iterator[tuple[str, Any]]:
+    for name in group.list_commands(click.Context(group)):
+        command = group.get_command(click.Context(group), name)
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{path} {name}")
+        else:
+            yield f"{path} {name}", command
+
+
+def test_no_snippet_is_of_a_kind_that_nothing_runs() -> None:
+    kinds = {kind for page in PAGES for kind, _ in FENCE.findall(page.read_text())}
+
+    assert kinds <= {"json", "console", "python"}
+
+
+@pytest.mark.parametrize("text", snippets("json"))
+def test_a_json_snippet_is_a_configuration_or_a_pack(text: str) -> None:
+    shown = json.loads(text)
+    if "records" in shown:
+        jsonschema.validate(shown, schema())
+        received_at = parse_utc(shown["sent_at"]) + timedelta(seconds=1)
+        assert not read_pack(text, received_at=received_at).rejected
+        return
+    whole = json.loads((PROJECT / "cdk.json").read_text())["context"]["spendfuse"]
+
+    assert load({"spendfuse": {**whole, **shown}}).definitions.root.name == "llm"
+
+
+@pytest.mark.parametrize("text", snippets("console"))
+def test_a_console_snippet_s_spendfuse_commands_exist_with_their_options(text: str) -> None:
+    lines = text.replace("\\\n", " ").splitlines()
+    for line in lines:
+        name, *arguments = shlex.split(line)
+        if name == "spendfuse":
+            # Raises a usage error for a command or an option that is not there.
+            parse(main, arguments)
+        elif name == "make":
+            assert f"\n{arguments[0]}:" in (PROJECT / "Makefile").read_text()
+
+
+def parse(command: click.Command, arguments: list[str]) -> None:
+    context = command.make_context(command.name, list(arguments), resilient_parsing=False)
+    if isinstance(command, click.Group):
+        rest = [*context._protected_args, *context.args]
+        _, child, rest = command.resolve_command(context, rest)
+        assert child is not None
+        parse(child, rest)
+
+
+@pytest.mark.parametrize("text", snippets("python"))
+def test_a_python_snippet_runs(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(text, "docs", "exec"), {})
+
+    assert capsys.readouterr().out
+
+
+def test_every_command_has_help_with_an_example_and_is_in_the_docs() -> None:
+    page = (PROJECT / "docs" / "cli.md").read_text()
+    for path, command in commands():
+        assert "Example:" in command.help, path
+        assert f"        {path}" in command.help or "spendfuse --sandbox" in command.help, path
+        assert f"`{path}`" in page, path
+
+
+def test_every_key_of_the_configuration_is_in_the_docs() -> None:
+    page = (PROJECT / "docs" / "configuration.md").read_text()
+    keys = set()
+    models = [SpendfuseBlock]
+    for model in models:
+        for name, field in model.model_fields.items():
+            keys.add(name)
+            models += list(_models_in(field.annotation))
+
+    assert not [key for key in keys if f"{key}`" not in page and f"{key}[]" not in page]
+
+
+def schema() -> Any:
+    return json.loads((PROJECT / "docs" / "pack.schema.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("change", "is_valid"),
+    [
+        ({}, True),
+        ({"cost_nano_usd": None}, True),
+        ({"cost_nano_usd": -1}, False),
+        ({"cost_nano_usd": 1.5}, False),
+        ({"cost_nano_usd": 10**15 + 1}, False),
+        ({"id": ""}, False),
+        ({"attributes": {"user": 7}}, False),
+    ],
+)
+def test_the_published_schema_and_the_recorder_agree(
+    change: dict[str, Any], is_valid: bool
+) -> None:
+    text = a_pack("p", a_record(**change))
+    read = read_pack(text, received_at=parse_utc("2026-11-21T12:00:00Z"))
+
+    assert jsonschema.Draft202012Validator(schema()).is_valid(json.loads(text)) is is_valid
+    assert (not read.rejected) is is_valid
+
+
+def test_links_lead_somewhere() -> None:
+    for page in PAGES:
+        for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            if not link.startswith("http"):
+                assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_the_packages_named_in_the_docs_can_be_imported() -> None:
+    for page in PAGES:
+        for name in re.findall(r"`src/(spendfuse/[a-z_/]+)\.py`", page.read_text()):
+            import_module(name.replace("/", "."))
