@@ -11,6 +11,7 @@ from spendfuse.sandbox.mends import (
     api_gateway,
     budgets,
     cloudformation,
+    cloudwatch,
     event_sources,
     lambda_runtime,
     sns,
@@ -22,6 +23,7 @@ def apply(folder: Folder, running: Running) -> None:
     api_gateway.mend()
     budgets.mend()
     cloudformation.mend()
+    cloudwatch.mend()
     event_sources.mend()
     lambda_runtime.mend(folder.temporary / "runtime")
     sns.mend(smtp_port=running.smtp_port)
