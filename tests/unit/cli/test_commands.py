@@ -1,0 +1,184 @@
+"""The command line: what it says, and with which exit code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_tables import aws, make_table
+from click.testing import CliRunner, Result
+from moto import mock_aws
+from packs import NOW
+
+from spendfuse.cli import alerts
+from spendfuse.cli.context import Context, account, deployment_in
+from spendfuse.cli.main import main
+from spendfuse.errors import SettingsError
+
+BLOCK = {
+    "name": "acme",
+    "tags": dict.fromkeys(("Project", "Environment", "Team", "CostCenter", "Owner"), "x"),
+    "budgets": [{"name": "llm", "limit_usd": 200}],
+    "alerts": {"emails": ["a@b.co"]},
+    "stages": {"dev": {"budgets": [{"name": "llm", "limit_usd": 50}]}},
+}
+
+
+def run(*arguments: str, context: Context | None = None) -> Result:
+    return CliRunner().invoke(main, list(arguments), obj=context)
+
+
+@pytest.fixture
+def cdk_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "cdk.json"
+    path.write_text(json.dumps({"context": {"spendfuse": BLOCK}}))
+    return path
+
+
+@pytest.mark.usefixtures("cdk_json")
+def test_config_check_shows_each_rung_in_dollars() -> None:
+    result = run("config", "check")
+
+    assert result.exit_code == 0
+    assert "deployment acme: the configuration is sound" in result.output
+    assert "80 %         $160.00  slack" in result.output
+
+
+@pytest.mark.usefixtures("cdk_json")
+def test_config_check_of_a_stage_shows_that_stage() -> None:
+    shown = json.loads(run("config", "check", "--stage", "dev", "--json").output)
+
+    assert shown["deployment"] == "acme-dev"
+    assert shown["budgets"][0]["limit_nano_usd"] == 50 * 10**9
+
+
+def test_config_check_finds_the_mistakes_of_every_stage_at_once(cdk_json: Path) -> None:
+    stages = {"dev": {"fuse": {"mode": "on"}}, "prod": {"nme": "x"}}
+    cdk_json.write_text(json.dumps({"context": {"spendfuse": {**BLOCK, "stages": stages}}}))
+    result = run("config", "check")
+
+    assert result.exit_code == 1
+    assert "stage dev: 1 mistake in the configuration:" in result.output
+    assert "stage prod: 1 mistake in the configuration:" in result.output
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("{", "cdk.json is not JSON"),
+        ("{}", 'cdk.json has no "context" object'),
+        ('{"context": []}', '"context" in cdk.json must be an object'),
+        ('{"context": {}}', 'cdk.json has no "spendfuse" object in its context'),
+        (None, "cdk.json can't be read: No such file or directory; name it with --file"),
+    ],
+)
+def test_a_broken_cdk_json_is_told_in_one_sentence(
+    cdk_json: Path, text: str | None, sentence: str
+) -> None:
+    if text is None:
+        cdk_json.unlink()
+    else:
+        cdk_json.write_text(text)
+    result = run("config", "check")
+
+    assert result.exit_code == 1
+    assert sentence in result.output
+    assert "Traceback" not in result.output
+
+
+@pytest.fixture
+def deployed() -> Iterator[Context]:
+    """A context whose stacks have the outputs that `alerts test` reads."""
+    with mock_aws():
+        topic = aws("sns").create_topic(Name="alerts")["TopicArn"]
+        context = Context(deployment="acme", aws=aws, now=lambda: NOW)
+        context._outputs.update(AlertsTopicArn=topic, IncidentTableName=make_table("incidents"))
+        yield context
+
+
+class Notify:
+    """Marks what is published as sent on some channels, as the deployed function would."""
+
+    def __init__(self, context: Context, *channels: str) -> None:
+        self._context = context
+        self._channels = channels
+
+    def publish(self, **request: Any) -> None:
+        message = json.loads(request["Message"])
+        item = {f"sent_{channel}": {"N": "1"} for channel in self._channels}
+        aws("dynamodb").put_item(
+            TableName=self._context.outputs()["IncidentTableName"],
+            Item={
+                "pk": {"S": f"incident#{message['id']}"},
+                "sk": {"S": f"alert#{message['id']}"},
+                **item,
+            },
+        )
+
+
+def test_alerts_test_says_which_channel_delivered(deployed: Context) -> None:
+    deployed._clients["sns"] = Notify(deployed, "slack", "email")
+    result = run("alerts", "test", context=deployed)
+
+    assert result.exit_code == 0
+    assert result.output.splitlines() == ["email  delivered", "slack  delivered"]
+
+
+def test_alerts_test_exits_with_3_when_a_channel_does_not_deliver(deployed: Context) -> None:
+    deployed._clients["sns"] = Notify(deployed, "email")
+    result = run("alerts", "test", "--wait", "0", context=deployed)
+
+    assert result.exit_code == alerts.EXIT_NOT_DELIVERED == 3
+    assert "slack  not delivered" in result.output
+
+
+def test_a_deployment_that_is_not_there_is_named_with_what_to_do() -> None:
+    with mock_aws():
+        result = run("alerts", "test", context=Context(deployment="nope", aws=aws))
+
+    assert result.exit_code == 1
+    assert "there is no stack nope-alerts; deploy with `cdk deploy --all`" in result.output
+
+
+def test_without_a_region_it_says_which_flags_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "nowhere")
+
+    with pytest.raises(SettingsError, match="Set --region and --profile, or AWS_REGION"):
+        account(None, None)("sns")
+
+
+@pytest.mark.usefixtures("cdk_json")
+def test_the_deployment_s_name_comes_from_cdk_json() -> None:
+    assert deployment_in(Path("cdk.json")) == "acme"
+    assert deployment_in(Path("nowhere.json")) is None
+
+
+@pytest.mark.usefixtures("cdk_json")
+def test_a_sandbox_that_does_not_run_is_told_with_what_to_do() -> None:
+    assert run("sandbox", "status").exit_code == 3
+    assert "start one with `spendfuse sandbox up`" in run("sandbox", "status").output
+    assert "start one with `spendfuse sandbox up`" in run("sandbox", "down").output
+    assert "no sandbox runs in" in run("--sandbox", "fuse", "status").output
+
+
+@pytest.mark.usefixtures("cdk_json")
+@pytest.mark.parametrize("command", [("demo",), ("sandbox", "up")])
+def test_outside_the_checkout_nothing_is_started(command: tuple[str, ...]) -> None:
+    result = run(*command)
+
+    assert result.exit_code == 1
+    assert "app.py, examples/rag_app/app.py, node_modules/aws-cdk not found here" in result.output
+
+
+@pytest.mark.usefixtures("cdk_json")
+def test_a_trace_that_can_t_be_read_starts_nothing() -> None:
+    result = run("demo", "--trace", "nowhere.csv")
+
+    assert result.exit_code == 1
+    assert "the trace nowhere.csv can't be read" in result.output
