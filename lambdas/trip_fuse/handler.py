@@ -20,8 +20,8 @@ from lambdas import definitions_file
 from lambdas.clients import client
 from lambdas.trip_fuse.orders import NoOrder, Order, order_in
 from lambdas.trip_fuse.settings import Settings
-from spendfuse.alerts.alert import Alert
 from spendfuse.alerts.envelopes import parse_envelope
+from spendfuse.alerts.fuse_report import fuse_alert
 from spendfuse.clock import utc_now
 from spendfuse.definitions import Definitions
 from spendfuse.fuse.allowances import allowance_nano_usd
@@ -36,7 +36,6 @@ logger.setLevel(logging.INFO)
 STOP_BEFORE_END_MILLISECONDS = 20_000
 """Enough for the one key that is being switched, its throttled retries included."""
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 5, 360
-_HEADLINE = 150
 
 
 class Context(Protocol):
@@ -102,25 +101,6 @@ def wait_seconds(record: dict[str, Any]) -> int:
     return min(doubled, _LONGEST_WAIT_SECONDS)
 
 
-def report_alert(report: Report, deployment: str, now: datetime) -> Alert:
-    """Return the alert that carries a report of the fuse to people."""
-    return Alert(
-        id=f"fuse/{report.id}",
-        deployment=deployment,
-        source="fuse",
-        severity=report.severity,
-        headline=report.headline[:_HEADLINE],
-        at=now,
-        # Whoever chose the channels of the rungs, a blown fuse is for everybody.
-        channels=("slack", "email"),
-        details=report.details,
-        budget=report.budget,
-        period=report.period,
-        percent=report.percent,
-        limit_nano_usd=report.limit_nano_usd,
-    )
-
-
 @cache
 def build() -> TripOnOrder:
     """Wire the fuse to AWS, on the first event and not on import."""
@@ -129,7 +109,7 @@ def build() -> TripOnOrder:
     sns = client("sns")
 
     def tell(report: Report) -> None:
-        alert = report_alert(report, definitions.deployment, utc_now())
+        alert = fuse_alert(report, definitions.deployment, utc_now())
         sns.publish(TopicArn=settings.alerts_topic_arn, Message=alert.to_json())
 
     trip_fuse = TripFuse(

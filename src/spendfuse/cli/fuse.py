@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-from spendfuse.alerts.alert import Alert
+from spendfuse.alerts.fuse_report import fuse_alert
 from spendfuse.clock import utc_text
 from spendfuse.errors import SettingsError, UnavailableError
 from spendfuse.fuse.dynamodb import DynamoFuse
@@ -29,7 +29,6 @@ from spendfuse.period import Period
 EXIT_TRIPPED = 3
 """``status`` found the fuse tripped; apart from 1 and 2, so that a CI job can tell."""
 _ROUNDS = 5
-_HEADLINE = 150
 
 
 class Context(Protocol):
@@ -74,7 +73,7 @@ def _connect(context: Context) -> _Fuse:
     ledger = DynamoLedger(dynamodb, ledger_table)
 
     def tell(report: Report) -> None:
-        alert = _alert(report, context.deployment, context.now())
+        alert = fuse_alert(report, context.deployment, context.now())
         try:
             sns.publish(TopicArn=topic, Message=alert.to_json())
         except (BotoCoreError, ClientError) as error:
@@ -96,23 +95,6 @@ def _output(outputs: Mapping[str, str], key: str) -> str:
     if key not in outputs:
         raise SettingsError(f"the deployed stacks have no output {key}; deploy this version first")
     return outputs[key]
-
-
-def _alert(report: Report, deployment: str, now: datetime) -> Alert:
-    return Alert(
-        id=f"fuse/{report.id}",
-        deployment=deployment,
-        source="fuse",
-        severity=report.severity,
-        headline=report.headline[:_HEADLINE],
-        at=now,
-        channels=("slack", "email"),
-        details=report.details,
-        budget=report.budget,
-        period=report.period,
-        percent=report.percent,
-        limit_nano_usd=report.limit_nano_usd,
-    )
 
 
 @click.group()

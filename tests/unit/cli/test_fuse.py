@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import boto3
 import pytest
+from aws_tables import REGION, make_table
 from click.testing import CliRunner
 from moto import mock_aws
 from unit.fuse.api_gateway import PASSED_BY_MOTO, ApiGateway
@@ -18,7 +19,6 @@ from spendfuse.fuse.trip import TripFuse
 from spendfuse.fuse_state import Allowance, TripOrder
 from spendfuse.money import NANO_PER_USD
 
-REGION = "eu-west-1"
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 USD = NANO_PER_USD
 ORDER = TripOrder("llm", "all", "2026-11", 100, 1000 * USD)
@@ -64,7 +64,7 @@ def context(monkeypatch):
             TopicArn=topic, Protocol="sqs", Endpoint=f"arn:aws:sqs:{REGION}:123456789012:told"
         )
         for table in ("fuse", "ledger"):
-            a_table(context.client("dynamodb"), table)
+            make_table(table)
         context.stack = {
             "FuseTableName": "fuse",
             "FuseName": "llm",
@@ -76,21 +76,6 @@ def context(monkeypatch):
         context.aws.add("kept", fuse="llm", protect="true")
         context.aws.add("foreign")
         yield context
-
-
-def a_table(client, name):
-    client.create_table(
-        TableName=name,
-        KeySchema=[
-            {"AttributeName": "pk", "KeyType": "HASH"},
-            {"AttributeName": "sk", "KeyType": "RANGE"},
-        ],
-        AttributeDefinitions=[
-            {"AttributeName": "pk", "AttributeType": "S"},
-            {"AttributeName": "sk", "AttributeType": "S"},
-        ],
-        BillingMode="PAY_PER_REQUEST",
-    )
 
 
 def run(context, *arguments):

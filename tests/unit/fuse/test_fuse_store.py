@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-import boto3
 import pytest
+from aws_tables import aws, make_table
 from botocore.stub import Stubber
 from moto import mock_aws
 
@@ -28,23 +28,6 @@ RECORD = KeyRecord(TRIP.id, KEY)
 ALLOWANCES = {"all#2026-11": Allowance("all", "2026-11", 1, 11 * 10**11)}
 
 
-def dynamodb_table() -> Any:
-    client = boto3.client("dynamodb", region_name="eu-west-1")
-    client.create_table(
-        TableName="fuse",
-        KeySchema=[
-            {"AttributeName": "pk", "KeyType": "HASH"},
-            {"AttributeName": "sk", "KeyType": "RANGE"},
-        ],
-        AttributeDefinitions=[
-            {"AttributeName": "pk", "AttributeType": "S"},
-            {"AttributeName": "sk", "AttributeType": "S"},
-        ],
-        BillingMode="PAY_PER_REQUEST",
-    )
-    return client
-
-
 @pytest.fixture(params=["memory", "dynamodb"])
 def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[FuseStore]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
@@ -53,7 +36,7 @@ def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
         yield MemoryFuse("llm")
     else:
         with mock_aws():
-            yield DynamoFuse(dynamodb_table(), "fuse", "llm")
+            yield DynamoFuse(aws("dynamodb"), make_table("fuse"), "llm")
 
 
 def tripped(store: FuseStore) -> FuseStore:
@@ -223,7 +206,7 @@ def test_each_trip_has_its_own_record_of_a_key(store):
 def client(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    return boto3.client("dynamodb", region_name="eu-west-1")
+    return aws("dynamodb")
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import boto3
 import pytest
+from aws_tables import REGION, make_table
 from moto import mock_aws
 from unit.fuse.api_gateway import PASSED_BY_MOTO, ApiGateway
 
@@ -22,7 +23,6 @@ from spendfuse.fuse_state import KeySpend, TripOrder
 from spendfuse.money import NANO_PER_USD
 from spendfuse.period import Period
 
-REGION = "eu-west-1"
 MONTH = Period.containing("month", utc_now()).key
 USD = NANO_PER_USD
 LADDER = (Rung(100, ("email", "slack"), trips=True),)
@@ -70,18 +70,7 @@ class Deployed:
         self.queue = self.sqs.create_queue(QueueName="trip")["QueueUrl"]
         self.told = self.sqs.create_queue(QueueName="told")["QueueUrl"]
         self.subscribe(self.alerts, self.told)
-        boto3.client("dynamodb", region_name=REGION).create_table(
-            TableName="fuse",
-            KeySchema=[
-                {"AttributeName": "pk", "KeyType": "HASH"},
-                {"AttributeName": "sk", "KeyType": "RANGE"},
-            ],
-            AttributeDefinitions=[
-                {"AttributeName": "pk", "AttributeType": "S"},
-                {"AttributeName": "sk", "AttributeType": "S"},
-            ],
-            BillingMode="PAY_PER_REQUEST",
-        )
+        make_table("fuse")
         environment = {
             "FUSE_TABLE": "fuse",
             "ALERTS_TOPIC_ARN": self.alerts,
