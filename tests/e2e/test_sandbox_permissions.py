@@ -2,10 +2,12 @@
 
 import io
 import json
+import ssl
 import uuid
 import zipfile
 
 import boto3.session
+import httpx
 import pytest
 from botocore.exceptions import ClientError
 from e2e.sandbox_probes import eventually
@@ -37,9 +39,42 @@ def patch(gateway, key, enabled):
     return gateway.update_api_key(apiKey=key["id"], patchOperations=[operation])
 
 
-def test_a_disabled_key_reads_as_disabled(sandbox, key):
-    assert patch(sandbox.client("apigateway"), key, "false")["enabled"] is False
-    assert patch(sandbox.client("apigateway"), key, "true")["enabled"] is True
+@pytest.fixture(scope="module")
+def api(sandbox):
+    """An API's id, whose one method wants a key and answers from a mock."""
+    gateway = sandbox.client("apigateway")
+    api = gateway.create_rest_api(name="api")["id"]
+    method = {
+        "restApiId": api,
+        "resourceId": gateway.get_resources(restApiId=api)["items"][0]["id"],
+        "httpMethod": "GET",
+    }
+    gateway.put_method(**method, authorizationType="NONE", apiKeyRequired=True)
+    to_200 = {"application/json": '{"statusCode": 200}'}
+    gateway.put_integration(**method, type="MOCK", requestTemplates=to_200)
+    gateway.put_method_response(**method, statusCode="200")
+    gateway.put_integration_response(**method, statusCode="200")
+    gateway.create_deployment(restApiId=api, stageName="prod")
+    return api
+
+
+def call(sandbox, api, key):
+    trust = ssl.create_default_context(cafile=sandbox.environment()["AWS_CA_BUNDLE"])
+    url = f"{sandbox.running.endpoint_url}/restapis/{api}/prod/_user_request_/"
+    return httpx.get(url, headers={"x-api-key": key}, verify=trust, trust_env=False).status_code
+
+
+def test_a_disabled_key_is_refused_until_it_is_enabled(sandbox, api, key):
+    gateway = sandbox.client("apigateway")
+    stages = [{"apiId": api, "stage": "prod"}]
+    plan = gateway.create_usage_plan(name=f"plan-{key['id']}", apiStages=stages)["id"]
+    gateway.create_usage_plan_key(usagePlanId=plan, keyId=key["id"], keyType="API_KEY")
+
+    assert call(sandbox, api, key["value"]) == 200
+    patch(gateway, key, "false")
+    assert call(sandbox, api, key["value"]) == 403
+    patch(gateway, key, "true")
+    assert call(sandbox, api, key["value"]) == 200
 
 
 def test_a_list_of_keys_keeps_their_values_back(sandbox, key):
