@@ -52,7 +52,6 @@ def add_stacks(app: App, config: Config) -> None:
             f"{name}-budgets",
             topics=alerts.topics,
             aws_budgets=config.aws_budgets,
-            budget_tags=config.tags,
         )
     for key, value in config.tags.items():
         Tags.of(app).add(key, value)

@@ -51,7 +51,6 @@ class BudgetsStack(Stack):
         *,
         topics: Topics,
         aws_budgets: Sequence[AwsBudget],
-        budget_tags: Mapping[str, str],
     ) -> None:
         super().__init__(
             scope, construct_id, description="spendfuse: AWS Budgets, the backstop of the ledger"
@@ -64,10 +63,6 @@ class BudgetsStack(Stack):
                 _construct_id(each),
                 budget=_budget_data(each),
                 notifications_with_subscribers=_notifications(each, topics),
-                resource_tags=[
-                    budgets.CfnBudget.ResourceTagProperty(key=key, value=value)
-                    for key, value in sorted(budget_tags.items())
-                ],
             )
 
 
