@@ -15,6 +15,7 @@ from spendfuse.money import display_usd
 
 _SHOWN_OF_AN_INCIDENT = 5
 _MANY_TIMES = 10
+_RESTORE = "spendfuse fuse restore"
 _SOURCES: dict[Source, str] = {
     "ledger": "the ledger",
     "fuse": "the fuse",
@@ -65,15 +66,22 @@ def next_steps(story: Story) -> list[str]:
     return [*lines, _will_blow(tripping, outlook)] if tripping else lines
 
 
+def details(story: Story) -> list[str]:
+    """Return the alert's own lines; how to restore is said among the actions."""
+    alert = story.alert
+    return [line for line in alert.details if not _names_restore(alert, line)]
+
+
 def actions(story: Story) -> list[Action]:
     """Return what the reader can do."""
     alert = story.alert
-    if alert.trip is not None or (alert.source == "fuse" and alert.severity != "info"):
+    see_fuse = Action("See the state of the fuse", "spendfuse fuse status")
+    blows = alert.trip is not None and story.outlook.fuse_mode == "armed"
+    # Not every report of the fuse leaves something to restore; one that does says so.
+    if blows or any(_names_restore(alert, line) for line in alert.details):
         return [
-            Action("See the fuse and the keys it holds", "spendfuse fuse status"),
-            Action(
-                "Enable the keys again, once the cause is mended", "spendfuse fuse restore --yes"
-            ),
+            Action("See the fuse and the keys it holds", see_fuse.command),
+            Action("Enable the keys again, once the cause is mended", _RESTORE + " --yes"),
         ]
     if alert.source == "ledger":
         return [
@@ -84,7 +92,6 @@ def actions(story: Story) -> list[Action]:
         return [Action("Find out who publishes this; nothing acts on a message of unknown kind.")]
     if alert.source == "cloudwatch":
         return [Action("Open the alarm in CloudWatch and look at its graph.")]
-    see_fuse = Action("See the state of the fuse", "spendfuse fuse status")
     if alert.source == "aws-budgets":
         return [Action("Look in AWS Cost Explorer for what was billed."), see_fuse]
     return [see_fuse]
@@ -118,6 +125,10 @@ def moment(at: datetime) -> str:
     """Return ``21 Nov 2026, 14:03 UTC``."""
     at = at.astimezone(UTC)
     return f"{at.day} {at:%b %Y, %H:%M} UTC"
+
+
+def _names_restore(alert: Alert, line: str) -> bool:
+    return alert.source == "fuse" and _RESTORE in line
 
 
 def _spent(alert: Alert) -> str:

@@ -106,6 +106,7 @@ def a_trip_report(**changes: object) -> Alert:
         "details": (
             "Disabled and verified: web (k1a2), batch (k9z8), partner (k5f5).",
             "Not disabled: legacy (k0x0), AccessDeniedException. Disable it by hand.",
+            "To undo it: spendfuse fuse restore (shows what it would do; --yes does it)",
         ),
         **changes,
     }

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spendfuse.alerts.alert import Alert
+from spendfuse.alerts.alert import Alert, alert_from_json
 from spendfuse.alerts.envelopes import (
     AlarmNotice,
     BudgetsNotice,
@@ -16,6 +16,7 @@ from spendfuse.alerts.envelopes import (
     Unknown,
     parse_envelope,
 )
+from spendfuse.errors import InputError
 
 RECORDED = Path(__file__).parents[2] / "envelopes"
 NOW = datetime(2026, 11, 21, 15, tzinfo=UTC)
@@ -112,6 +113,8 @@ def test_our_own_alert_comes_out_as_it_went_in() -> None:
 def test_an_alert_of_ours_that_can_not_be_rendered_is_passed_on_as_text(change: dict) -> None:
     message = json.dumps({**json.loads(recorded("own-alert.json")), **change})
 
+    with pytest.raises(InputError):
+        alert_from_json(message)
     assert parsed(message).content == Unknown(message)
 
 
@@ -300,6 +303,18 @@ def test_a_body_that_sns_did_not_wrap_is_passed_on_as_text(body: str) -> None:
 def test_a_wrong_timestamp_falls_back_on_the_time_of_receipt() -> None:
     for timestamp in (None, "yesterday", "0001-01-01T00:00:00+23:00"):
         assert parse_envelope(enveloped("x", Timestamp=timestamp), received_at=NOW).at == NOW
+
+
+def test_half_a_surrogate_pair_is_made_fit_to_be_sent() -> None:
+    half = "\\ud800 and more"
+    body = enveloped(half, Subject=half).replace("\\\\ud800", "\\ud800")
+    raw = recorded("alarm-metric.json").replace("acme-HighDailyCost", half)
+    plain, alarm_notice = parse_envelope(body, received_at=NOW), parsed(raw).content
+
+    assert plain.content == Unknown("? and more")
+    assert plain.subject == "? and more"
+    assert isinstance(alarm_notice, AlarmNotice)
+    assert alarm_notice.name == "? and more"
 
 
 JSON = st.recursive(

@@ -123,6 +123,7 @@ def test_a_release_after_sending_brings_nothing_back(incidents: Incidents) -> No
 
 def test_a_claim_before_the_alert_is_remembered_loses_nothing(incidents: Incidents) -> None:
     incidents.claim(ALERT, "slack")
+    incidents.claim(a_rung_alert(50), "slack")
 
     assert [each.alert_id for each in incidents.remember(ALERT)] == [ALERT.id]
 

@@ -202,8 +202,17 @@ def test_what_will_happen_depends_on_the_fuse() -> None:
     assert "nothing is disabled" in slack_words(a_trip_alert(), mode="off")
 
 
-def test_a_report_of_a_restore_does_not_ask_to_restore() -> None:
-    assert "restore --yes" not in slack_words(a_trip_report(severity="info"))
+def test_a_report_that_leaves_nothing_to_restore_does_not_ask_to() -> None:
+    not_tripped = a_trip_report(details=("Cause: somebody",))
+
+    assert "restore --yes" not in slack_words(not_tripped)
+    assert "spendfuse fuse status" in slack_words(not_tripped)
+    assert "restore --yes" not in slack_words(a_trip_alert(), mode="dry-run")
+
+
+def test_how_to_restore_is_said_once() -> None:
+    assert slack_words(a_trip_report()).count("spendfuse fuse restore") == 1
+    assert slack_words(a_trip_alert()).count("spendfuse fuse restore --yes") == 1
 
 
 def test_not_quite_the_limit_is_not_the_limit() -> None:

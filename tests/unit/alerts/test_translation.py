@@ -118,7 +118,7 @@ def test_an_absurd_bill_rings_everywhere_and_is_doubted() -> None:
         ("budgets-absurd-amount.txt", False),
     ],
 )
-def test_only_what_may_blow_the_fuse_is_said_to_go_to_it(name: str, goes: bool) -> None:  # noqa: FBT001
+def test_only_what_may_blow_the_fuse_is_said_to_go_to_it(name: str, goes: bool) -> None:
     assert ("goes to the fuse" in " ".join(alert_of(name).details)) is goes
 
 

@@ -4,9 +4,11 @@ import json
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 import pytest
-from aws_tables import aws, make_queue, make_table
+from aws_tables import aws as new_client
+from aws_tables import make_queue, make_table
 from moto import mock_aws
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.sns import sns_backends
@@ -33,6 +35,7 @@ from spendfuse.alerts.tell_people import Failure, TellPeople
 from spendfuse.errors import SettingsError
 
 SECRET = "acme/slack"
+aws = cache(new_client)
 
 
 class RecordingSqs:
