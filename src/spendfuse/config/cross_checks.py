@@ -12,6 +12,9 @@ from typing import Any
 
 from spendfuse.config.mistakes import Mistake, path_of, shown
 
+MAX_AWS_RUNGS = 10
+"""https://docs.aws.amazon.com/aws-cost-management/latest/APIReference/API_budgets_Notification.html"""
+
 
 def cross_mistakes(block: Mapping[str, Any]) -> Iterator[Mistake]:
     """Yield the mistakes between fields; whatever has the wrong shape is left to the schema."""
@@ -20,6 +23,7 @@ def cross_mistakes(block: Mapping[str, Any]) -> Iterator[Mistake]:
     yield from _repeated_names("budgets", budgets)
     yield from _repeated_names("aws_budgets", aws_budgets)
     yield from _one_root(budgets)
+    yield from _too_many_rungs(aws_budgets)
     yield from _unknown_links(aws_budgets, {each.get("name") for _, each in budgets})
     yield from _slack_without_webhook(block, budgets)
 
@@ -58,6 +62,18 @@ def _one_root(budgets: Located) -> Iterator[Mistake]:
             f"is missing, and budgets[{roots[0]}] is the root already; "
             'say what this one counts, such as {"team": "search"}',
         )
+
+
+def _too_many_rungs(aws_budgets: Located) -> Iterator[Mistake]:
+    for index, each in aws_budgets:
+        ladders = (each.get("actual_percents"), each.get("forecast_percents"))
+        rungs = sum(len(ladder) for ladder in ladders if isinstance(ladder, list))
+        if rungs > MAX_AWS_RUNGS:
+            yield Mistake(
+                path_of(("aws_budgets", index)),
+                f"has {rungs} rungs, actual and forecast together; "
+                f"an AWS Budget takes {MAX_AWS_RUNGS}",
+            )
 
 
 def _unknown_links(aws_budgets: Located, names: set[object]) -> Iterator[Mistake]:

@@ -86,6 +86,13 @@ def _tags(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
+def _distinct(emails: list[str]) -> list[str]:
+    twice = sorted({each for each in emails if emails.count(each) > 1})
+    if twice:
+        raise ValueError(f"{', '.join(twice)} stands here twice; keep one")
+    return emails
+
+
 def _rung(value: Any) -> Any:
     """A bare number is a rung that tells both channels, and trips from 100 % on."""
     if isinstance(value, int) and not isinstance(value, bool):
@@ -117,6 +124,7 @@ Percent = Annotated[int, Field(ge=1, le=1000)]
 Percents = Annotated[list[Percent], AfterValidator(_rising_percents)]
 LimitUsd = Annotated[Decimal, BeforeValidator(_limit_usd)]
 Email = Annotated[str, AfterValidator(_email)]
+Emails = Annotated[list[Email], AfterValidator(_distinct)]
 Name = Annotated[str, AfterValidator(_name)]
 Channel = Literal["email", "slack"]
 
@@ -153,7 +161,7 @@ class AwsBudgetBlock(Block):
     actual_percents: Percents = [50, 80, 100]
     forecast_percents: Percents = []
     filters: dict[str, list[str]] = {}
-    emails: Annotated[list[Email], Field(max_length=10)] = []
+    emails: Annotated[Emails, Field(max_length=10)] = []
     trip: bool = True
 
 
@@ -162,7 +170,7 @@ class SlackBlock(Block):
 
 
 class AlertsBlock(Block):
-    emails: list[Email] = []
+    emails: Emails = []
     slack: SlackBlock | None = None
 
 

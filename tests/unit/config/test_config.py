@@ -146,6 +146,15 @@ def test_the_definitions_survive_their_file() -> None:
         (a_context(nme="x"), "spendfuse.nme: unknown key; did you mean 'name'?"),
         (a_context(tags={"Project": "a"}), "add the required tags Environment, Team, CostCenter"),
         (a_context(alerts={"emails": ["nope"]}), "alerts.emails[0]: got 'nope'; write one address"),
+        (a_context(alerts={"emails": ["a@b.co", "a@b.co"]}), "a@b.co stands here twice; keep one"),
+        (
+            a_context(
+                aws_budgets=[
+                    {"name": "x", "actual_percents": [*range(1, 11)], "forecast_percents": [50]}
+                ]
+            ),
+            "aws_budgets[0]: has 11 rungs, actual and forecast together; an AWS Budget takes 10",
+        ),
         (a_context(fuse={"mode": "on"}), "fuse.mode: got 'on'; input should be 'armed'"),
         (
             a_context(aws_budgets=[{"name": "x", "budget": "lllm"}]),
