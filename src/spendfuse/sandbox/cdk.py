@@ -114,7 +114,7 @@ def _run(
     command = [str(_node()), str(_cli(project)), *arguments, *_QUIET]
     last: deque[str] = deque(maxlen=_LINES_KEPT)
     with _started(sandbox, command, cwd or project) as process:
-        for line in _lines(sandbox, process):
+        for line in _logged(sandbox.folder.cdk_log, process):
             last.append(line)
             on_line(line)
     if process.returncode:
@@ -151,13 +151,16 @@ def _started(
             process.stdin.close()
 
 
-def _lines(sandbox: Sandbox, process: subprocess.Popen[bytes]) -> Iterator[str]:
+def _logged(log_file: Path, process: subprocess.Popen[bytes]) -> Iterator[str]:
     assert process.stdout is not None  # noqa: S101 - it is a pipe
-    with sandbox.folder.cdk_log.open("a", encoding="utf-8") as log:
-        for raw in process.stdout:
-            line = raw.decode("utf-8", errors="replace").rstrip()
-            log.write(line + "\n")
-            yield line
+    for raw in process.stdout:
+        line = raw.decode("utf-8", errors="replace").rstrip()
+        try:
+            with log_file.open("a", encoding="utf-8") as log:
+                log.write(line + "\n")
+        except OSError as error:
+            raise disk_error(log_file.parent, error) from error
+        yield line
 
 
 def failure_reasons(lines: Sequence[str] | deque[str]) -> str:

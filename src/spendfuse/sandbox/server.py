@@ -150,10 +150,8 @@ async def _run(
     send_mail = mail_sender(running.smtp_port, sender=SENDER)
     door = Door(running, AwsPlayer(running.account, running.region, send_mail), utc_now)
 
-    def ready() -> None:
-        folder.write_state(running)
-        _say(asdict(running))
-
+    # Whoever finds it now waits in the listener's queue for the first answer.
+    folder.write_state(running)
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]
     config.certfile = str(certificates.chain)
@@ -162,7 +160,11 @@ async def _run(
     config.graceful_timeout = 0.5
     config.errorlog = logging.getLogger("spendfuse.sandbox")
     try:
-        await serve(_front(aws, door, ready), config, shutdown_trigger=_told_to_stop())
+        await serve(
+            _front(aws, door, ready=lambda: _say(asdict(running))),
+            config,
+            shutdown_trigger=_told_to_stop(),
+        )
     finally:
         lambda_runtime.reset()
         folder.state.unlink(missing_ok=True)
@@ -174,7 +176,7 @@ async def _run(
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 
 
-def _front(aws: Asgi, door: Asgi, ready: Callable[[], None]) -> Asgi:
+def _front(aws: Asgi, door: Asgi, *, ready: Callable[[], None]) -> Asgi:
     """Return the app that answers for ``/_spendfuse/`` and passes on all else to AWS."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
