@@ -72,7 +72,7 @@ class TryStack(cdk.Stack):
         for name, value in {"Table": table.table_name, "Queue": queue.queue_url}.items():
             cdk.CfnOutput(self, f"{name}Name", value=value)
 
-    def _budget(self, topics: dict[str, sns.Topic], percent: int, fixed_name: bool) -> None:  # noqa: FBT001
+    def _budget(self, topics: dict[str, sns.Topic], percent: int, fixed_name: bool) -> None:
         rungs = {percent: topics["allow"], 90: topics["deny"], 95: topics["lock"]}
         ladder = json.dumps(sorted(rungs)).encode()
         name = "fixed" if fixed_name else f"try-{hashlib.sha256(ladder).hexdigest()[:8]}"
