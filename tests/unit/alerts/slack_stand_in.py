@@ -14,6 +14,7 @@ class Answer:
     body: bytes = b"ok"
     headers: dict[str, str] = field(default_factory=dict)
     hangs: bool = False
+    hangs_up: bool = False
 
 
 class SlackStandIn:
@@ -35,7 +36,7 @@ class SlackStandIn:
     def answer(self, message: dict) -> Answer:
         self.received.append(message)
         answer = self.script.pop(0) if self.script else Answer()
-        if answer.status == 200 and not answer.hangs:
+        if answer.status == 200 and not (answer.hangs or answer.hangs_up):
             self.taken.append(message)
         return answer
 
@@ -50,6 +51,7 @@ def slack_stand_in() -> Iterator[SlackStandIn]:
             answer = slack.answer(json.loads(self.rfile.read(length)))
             if answer.hangs:
                 slack.over.wait()
+            if answer.hangs or answer.hangs_up:
                 return
             self.send_response(answer.status)
             for name, value in {"Content-Type": "text/plain", **answer.headers}.items():

@@ -11,6 +11,8 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from moto import mock_aws
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.sns import sns_backends
+from slack_sdk.errors import SlackRequestError
+from slack_sdk.webhook import WebhookClient
 from unit.alerts.alert_samples import DEFINITIONS, NOW, Clock, a_rung_alert
 from unit.alerts.slack_stand_in import Answer, SlackStandIn, slack_stand_in
 
@@ -78,6 +80,7 @@ def test_a_busy_slack_says_when_to_come_again(
         Answer(502, b"x", {"Content-Type": "text/plain; charset=no-such-charset"}),
         Answer(304),
         Answer(hangs=True),
+        Answer(hangs_up=True),
     ],
 )
 def test_an_ill_slack_is_asked_once_and_left_for_later(slack: SlackStandIn, answer: Answer) -> None:
@@ -170,7 +173,10 @@ def test_https_and_this_machine_are_posted_to(url: str) -> None:
     ],
 )
 def test_the_webhook_is_told_to_nobody(
-    slack: SlackStandIn, answers: list[Answer], caplog: pytest.LogCaptureFixture
+    slack: SlackStandIn,
+    answers: list[Answer],
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
     channel = SlackChannel(slack.url, timeout_seconds=0.2)
@@ -183,6 +189,21 @@ def test_the_webhook_is_told_to_nobody(
 
     assert "hush-hush" not in told_text
     assert "hush-hush" not in caplog.text
+    # The SDK's own log says nothing at all.
+    assert capsys.readouterr().err == ""
+
+
+def test_an_error_of_the_sdk_that_holds_the_webhook_is_not_passed_on(
+    slack: SlackStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leaking(client: WebhookClient, _: object) -> None:
+        raise SlackRequestError(f"Invalid URL detected: {client.url}")
+
+    monkeypatch.setattr(WebhookClient, "send_dict", leaking)
+
+    with pytest.raises(UndeliveredError) as failed:
+        SlackChannel(slack.url).deliver(TALE)
+    assert "hush-hush" not in "".join(traceback.format_exception(failed.value))
 
 
 def a_secret(text: str, clock: Clock | None = None) -> UrlSecret:
