@@ -8,6 +8,9 @@ BIN := $(CURDIR)/.venv/bin
 # Node and the rest of the environment come first, so that the machine needs neither.
 export PATH := $(BIN):$(PATH)
 export UV_LINK_MODE := copy
+# The certificates that this machine trusts, as pip and git do.
+export UV_SYSTEM_CERTS := 1
+export NODE_USE_SYSTEM_CA := 1
 
 .PHONY: help setup demo test check bench clean lock
 
@@ -54,5 +57,5 @@ $(UV):
 
 node_modules/ready: package-lock.json .venv/ready
 	@echo "Setting up: the CDK CLI"
-	@npm ci --silent --no-fund --no-audit
+	@npm ci --loglevel=error --no-fund --no-audit > /dev/null
 	@touch $@
