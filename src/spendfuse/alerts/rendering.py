@@ -109,8 +109,7 @@ def _section(title: str, lines: Sequence[str]) -> list[dict[str, Any]]:
 def _code_block(text: str | None) -> list[dict[str, Any]]:
     if text is None:
         return []
-    # Two backticks in a row would be on their way to three, which end the block.
-    shown = readable(text).replace("``", "`\u200b`")
+    shown = _without_fences(readable(text))
     code = f"```\n{_escaped(shown, _VERBATIM_CHARACTERS)}\n```"
     block = {
         "type": "section",
@@ -128,7 +127,16 @@ def _missing(shown: str, kept: int) -> list[str]:
 
 def _mrkdwn(text: str, limit: int, *, before: str = "") -> dict[str, Any]:
     # "verbatim" keeps Slack from making links and mentions of what looks like them.
-    return {"type": "mrkdwn", "text": before + _escaped(text, limit), "verbatim": True}
+    return {
+        "type": "mrkdwn",
+        "text": before + _escaped(_without_fences(text), limit),
+        "verbatim": True,
+    }
+
+
+def _without_fences(text: str) -> str:
+    # Two backticks in a row are on their way to three, which begin or end a block of code.
+    return text.replace("``", "`\u200b`")
 
 
 def _escaped(text: str, limit: int) -> str:

@@ -4,6 +4,8 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from hypothesis import HealthCheck, settings
+
 from spendfuse.alerts.alert import Alert
 from spendfuse.alerts.envelopes import parse_envelope
 from spendfuse.alerts.translation import alert_from
@@ -12,6 +14,8 @@ from spendfuse.definitions import AwsBudget, Definitions, FuseDefinition
 from spendfuse.fuse_state import TripOrder
 
 USD = 10**9
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""For properties: a busy machine is no failure."""
 NOW = datetime(2026, 11, 21, 15, tzinfo=UTC)
 TOPIC = "arn:aws:sns:us-east-1:123456789012:acme-alerts"
 RECORDED = Path(__file__).parents[2] / "envelopes"

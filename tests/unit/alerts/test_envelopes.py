@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from unit.alerts.alert_samples import UNHURRIED
 
 from spendfuse.alerts.alert import Alert, alert_from_json
 from spendfuse.alerts.envelopes import (
@@ -324,6 +325,7 @@ JSON = st.recursive(
 )
 
 
+@UNHURRIED
 @given(st.text(st.characters()) | JSON.map(json.dumps))
 def test_no_text_raises(text: str) -> None:
     parse_envelope(text, received_at=NOW)
@@ -333,6 +335,7 @@ def test_no_text_raises(text: str) -> None:
     content.text.encode()
 
 
+@UNHURRIED
 @given(
     st.sampled_from(["alarm-metric.json", "alarm-composite.json", "own-alert.json"]),
     st.data(),
@@ -345,6 +348,7 @@ def test_no_value_in_a_known_shape_raises(file: str, data: st.DataObject, value:
     parsed(json.dumps(raw))
 
 
+@UNHURRIED
 @given(st.text(st.characters(exclude_characters=":\\\r\n"), min_size=1, max_size=100))
 def test_any_name_of_a_budget_leaves_the_rest_readable(name: str) -> None:
     text = recorded("budgets-monthly-actual-100.txt").replace("main-1a2b3c4d", name)
