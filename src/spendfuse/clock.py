@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 
 from spendfuse.errors import InputError
+
+_LOWEST, _HIGHEST = MINYEAR, MAXYEAR
+"""In the first and the last year a zone's offset may lead out of what a datetime holds."""
 
 
 def utc_now() -> datetime:
@@ -29,6 +32,6 @@ def parse_utc(text: object) -> datetime:
         at = datetime.fromisoformat(text) if isinstance(text, str) else None
     except ValueError:
         at = None
-    if at is None or at.tzinfo is None:
+    if at is None or at.tzinfo is None or not _LOWEST < at.year < _HIGHEST:
         raise InputError(f"expected a time with a zone, such as 2026-11-21T22:13:34Z, got {text!r}")
     return at.astimezone(UTC)

@@ -101,6 +101,12 @@ def test_a_time_without_a_zone_is_refused() -> None:
         parse_utc("2026-01-01T00:00:00")
 
 
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"])
+def test_a_time_at_the_end_of_time_is_refused_like_any_other_nonsense(text: str) -> None:
+    with pytest.raises(InputError, match="expected a time with a zone"):
+        parse_utc(text)
+
+
 def test_a_time_s_text_ends_in_z() -> None:
     at = datetime.fromisoformat("2026-11-21T23:13:34.125999+01:00")
 

@@ -182,7 +182,8 @@ def _severity(notice: BudgetsNotice) -> Severity:
 def _headline(notice: BudgetsNotice, name: str) -> str:
     verb = "billed" if notice.actual else "forecast"
     amounts = f"{display_usd(notice.amount_nano_usd)} of {display_usd(notice.budgeted_nano_usd)}"
-    return f"AWS Budgets, {name}: {amounts} {verb} for {notice.period_key}"
+    over = "" if notice.percent is None else f"over {notice.percent} %, "
+    return f"AWS Budgets, {name}: {over}{amounts} {verb} for {notice.period_key}"
 
 
 def _details(notice: BudgetsNotice, definitions: Definitions) -> tuple[str, ...]:

@@ -111,7 +111,7 @@ def footer(story: Story) -> str:
     """Return whose alert it is, from where, and its place in the incident."""
     alert = story.alert
     parts = [
-        f"spendfuse {cut(one_line(alert.deployment), 200)}",
+        f"deployment {cut(one_line(alert.deployment), 200)}",
         f"{alert.severity}, from {_SOURCES[alert.source]}",
         moment(alert.at),
     ]

@@ -125,7 +125,7 @@ class Story:
         played = self.deployed.sandbox.player.spend(name, actual_usd=spent, at=datetime.now(UTC))
         if played["dropped"] or not played["fired"]:
             raise DemoError(f"AWS Budgets could not publish: {played}")
-        message = self.wait_for("slack", lambda text: "AWS Budgets" in text and "80 %" in text)
+        message = self.wait_for("slack", lambda text: f"AWS Budgets, {BUDGET}: over 80 %" in text)
         if "Earlier in this incident" not in text_of(message):
             raise DemoError(f"the AWS Budgets message stands alone: {text_of(message)}")
         self.report.done("aws budgets joins", f"slack: {headline(message)} (same incident)")
