@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from aws_cdk import App
+from aws_cdk import App, Stack
+from aws_cdk.aws_budgets import CfnBudget
 
 import app as cdk_app
 
@@ -92,13 +93,26 @@ def test_every_mistake_is_told_at_once_and_nothing_is_made(tmp_path, flags, bloc
 
 
 def test_what_aws_would_refuse_stops_the_synth(tmp_path, flags, block, capsys):
-    steep = {
-        "name": "steep",
-        "actual_percents": [10, 20, 30, 40, 50, 60],
-        "forecast_percents": [10, 20, 30, 40, 50],
-    }
+    app = App(outdir=str(tmp_path), context={**flags, "spendfuse": block})
+    # A stack that somebody adds: the configuration lets nothing of the kind through.
+    CfnBudget(
+        Stack(app, "added"),
+        "Steep",
+        budget=CfnBudget.BudgetDataProperty(budget_type="COST", time_unit="MONTHLY"),
+        notifications_with_subscribers=[
+            {
+                "notification": {
+                    "comparisonOperator": "GREATER_THAN",
+                    "notificationType": "ACTUAL",
+                    "threshold": percent,
+                },
+                "subscribers": [{"subscriptionType": "EMAIL", "address": "a@b.co"}],
+            }
+            for percent in range(10, 21)
+        ],
+    )
 
-    code = run({**flags, "spendfuse": {**block, "aws_budgets": [steep]}}, tmp_path)
+    code = cdk_app.run(app)
 
     assert code == 1
     said = capsys.readouterr().err
