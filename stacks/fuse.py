@@ -45,7 +45,7 @@ class FuseStack(Stack):
         self.queue = QueueWithDeadLetters(self, "TripQueue", visibility=_VISIBILITY)
         self.queue.subscribe({"Trips": topics.trips})
         self.trip_fuse = self._trip_fuse(asset, fuse, topics)
-        self._outputs(deployment, fuse.name)
+        self._outputs(deployment, fuse)
 
     def _trip_fuse(self, asset: Path, fuse: FuseDefinition, topics: Topics) -> Function:
         queue = self.queue.queue
@@ -83,14 +83,15 @@ class FuseStack(Stack):
         trip_fuse.consume(queue.queue_arn, batch_size=1, max_concurrency=2)
         return trip_fuse
 
-    def _outputs(self, deployment: str, fuse_name: str) -> None:
+    def _outputs(self, deployment: str, fuse: FuseDefinition) -> None:
         CfnOutput(
             self,
             "FuseTableName",
             value=self.table.table_name,
             export_name=f"{deployment}:FuseTableName",
         )
-        CfnOutput(self, "FuseName", value=fuse_name)
+        CfnOutput(self, "FuseName", value=fuse.name)
+        CfnOutput(self, "FuseMode", value=fuse.mode)
         CfnOutput(self, "TripQueueUrl", value=self.queue.queue.queue_url)
         CfnOutput(self, "TripDeadLetterQueueUrl", value=self.queue.dead_letters.queue_url)
 

@@ -115,8 +115,9 @@ class LedgerStack(Stack):
 
     def _wake_on_change(self) -> None:
         """Look at once when a total has changed; a lost record costs a minute, no more."""
-        of_budgets = {
-            "dynamodb": {"Keys": {"pk": {"S": lambda_.FilterRule.begins_with("budget#")}}}
+        totals = {
+            "pk": {"S": lambda_.FilterRule.begins_with("budget#")},
+            "sk": {"S": lambda_.FilterRule.is_equal("total")},
         }
         lambda_.EventSourceMapping(
             self.watch_budgets,
@@ -127,7 +128,7 @@ class LedgerStack(Stack):
             batch_size=_WATCH_BATCH_SIZE,
             bisect_batch_on_error=True,
             retry_attempts=3,
-            filters=[lambda_.FilterCriteria.filter(of_budgets)],
+            filters=[lambda_.FilterCriteria.filter({"dynamodb": {"Keys": totals}})],
         )
 
     def _wake_every_minute(self) -> None:

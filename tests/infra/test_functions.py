@@ -102,7 +102,8 @@ def test_every_change_of_a_total_wakes_the_watcher(templates):
     stream = sources(templates)["ledger/LedgerTable.StreamArn", "ledger/WatchBudgetsFunction"]
     (pattern,) = [json.loads(each["Pattern"]) for each in stream["FilterCriteria"]["Filters"]]
 
-    assert pattern == {"dynamodb": {"Keys": {"pk": {"S": [{"prefix": "budget#"}]}}}}
+    keys = {"pk": {"S": [{"prefix": "budget#"}]}, "sk": {"S": ["total"]}}
+    assert pattern == {"dynamodb": {"Keys": keys}}
     assert stream["BisectBatchOnFunctionError"] is True
     assert stream["MaximumRetryAttempts"] == 3
     assert stream.get("Enabled", True)

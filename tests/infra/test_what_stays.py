@@ -161,6 +161,7 @@ OUTPUTS = {
     "fuse": {
         "FuseTableName": "fuse/FuseTable",
         "FuseName": "acme-keys",
+        "FuseMode": "armed",
         "TripQueueUrl": "fuse/TripQueue",
         "TripDeadLetterQueueUrl": "fuse/TripQueueDeadLetters",
     },

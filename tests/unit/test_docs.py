@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shlex
@@ -84,6 +85,22 @@ def parse(command: click.Command, arguments: list[str]) -> None:
         _, child, rest = command.resolve_command(context, rest)
         assert child is not None
         parse(child, rest)
+
+
+def commands_in_messages() -> list[str]:
+    """Commands that messages tell people to run: texts of the code that begin with our name."""
+    constants = (
+        node.value
+        for file in (PROJECT / "src").rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
+    return sorted({each for each in constants if re.match(r"spendfuse [a-z]+ [a-z]+\b", each)})
+
+
+@pytest.mark.parametrize("text", commands_in_messages())
+def test_a_command_that_a_message_names_can_be_run_as_it_stands(text: str) -> None:
+    parse(main, shlex.split(text)[1:])
 
 
 @pytest.mark.parametrize("text", snippets("python"))

@@ -85,7 +85,7 @@ def actions(story: Story) -> list[Action]:
         ]
     if alert.source == "ledger":
         return [
-            Action("Stop the spending now", "spendfuse fuse trip --yes"),
+            Action("Stop the spending now", 'spendfuse fuse trip --reason "over budget" --yes'),
             Action("Change the limit or its rungs: edit cdk.json, then", "cdk deploy"),
         ]
     if alert.source == "unknown":

@@ -50,6 +50,8 @@ class _Fuse:
     """The deployed fuse, wired up."""
 
     name: str
+    mode: str
+    """As it was deployed: armed, dry-run or off."""
     store: DynamoFuse
     key_stores: tuple[KeyStore, ...]
     tell: Callable[[Report], None]
@@ -83,6 +85,7 @@ def _connect(context: Context) -> _Fuse:
 
     return _Fuse(
         name=name,
+        mode=_output(outputs, "FuseMode"),
         store=DynamoFuse(dynamodb, table, name),
         key_stores=open_key_stores(KEY_STORES, context.client),
         tell=tell,
@@ -136,9 +139,9 @@ def status(context: Context, as_json: bool) -> None:
     cause = next((trip for trip in trips if trip.id == state.trip_id), None)
     held = list({each.ref: each for each in records if each.status in HELD}.values())
     if as_json:
-        click.echo(json.dumps(_status_json(state, cause, held, plan), indent=1))
+        click.echo(json.dumps(_status_json(connected.mode, state, cause, held, plan), indent=1))
     else:
-        click.echo("\n".join(_status_lines(state, cause, held, plan)))
+        click.echo("\n".join(_status_lines(connected.mode, state, cause, held, plan)))
     if state.state == "tripped":
         raise SystemExit(EXIT_TRIPPED)
 
@@ -225,11 +228,18 @@ def _manual_order(connected: _Fuse) -> TripOrder:
     return TripOrder(connected.name, MANUAL, day, 0, 0, allowance=int(now.timestamp()))
 
 
+def _shown_state(mode: str, state: FuseState) -> str:
+    """A fuse that is off is disarmed, unless somebody blew it by hand."""
+    return "disarmed" if mode == "off" and state.state == "armed" else state.state
+
+
 def _status_lines(
-    state: FuseState, cause: Trip | None, held: Sequence[KeyRecord], plan: Plan
+    mode: str, state: FuseState, cause: Trip | None, held: Sequence[KeyRecord], plan: Plan
 ) -> Iterator[str]:
     since = f" since {utc_text(state.since)}" if state.since else ""
-    yield f"fuse {state.fuse}: {state.state}{since} (epoch {state.epoch})"
+    yield f"fuse {state.fuse}: {_shown_state(mode, state)}{since} (epoch {state.epoch})"
+    if mode != "armed":
+        yield f"mode {mode}: an order is reported and disables nothing"
     if cause is not None:
         yield f"last trip: {cause.cause}"
         yield f"  {cause.id}, {cause.status}, {utc_text(cause.opened_at)}"
@@ -243,11 +253,12 @@ def _status_lines(
 
 
 def _status_json(
-    state: FuseState, cause: Trip | None, held: Sequence[KeyRecord], plan: Plan
+    mode: str, state: FuseState, cause: Trip | None, held: Sequence[KeyRecord], plan: Plan
 ) -> dict[str, Any]:
     return {
         "fuse": state.fuse,
-        "state": state.state,
+        "mode": mode,
+        "state": _shown_state(mode, state),
         "since": utc_text(state.since) if state.since else None,
         "epoch": state.epoch,
         "trip": None if cause is None else _trip_json(cause),

@@ -68,6 +68,7 @@ def context(monkeypatch):
         context.stack = {
             "FuseTableName": "fuse",
             "FuseName": "llm",
+            "FuseMode": "armed",
             "LedgerTableName": "ledger",
             "AlertsTopicArn": topic,
         }
@@ -253,3 +254,16 @@ def test_help_has_an_example(context, command):
     result = run(context, command, "--help")
 
     assert f"spendfuse fuse {command}" in result.output
+
+
+def test_a_fuse_that_is_off_is_disarmed_and_a_dry_run_says_so(context):
+    context.stack["FuseMode"] = "off"
+
+    off = run(context, "status")
+    context.stack["FuseMode"] = "dry-run"
+    dry = run(context, "status")
+
+    assert off.output.startswith("fuse llm: disarmed")
+    assert dry.output.startswith("fuse llm: armed")
+    for shown in (off, dry):
+        assert "an order is reported and disables nothing" in shown.output
