@@ -95,7 +95,12 @@ def commands_in_messages() -> list[str]:
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     )
-    return sorted({each for each in constants if re.match(r"spendfuse [a-z]+ [a-z]+\b", each)})
+    command = re.compile(r"spendfuse (alerts|config|fuse|sandbox) [a-z]+( --.*)?")
+    return sorted({each for each in constants if command.fullmatch(each)} - {_AUTHORITY})
+
+
+_AUTHORITY = "spendfuse sandbox authority"
+"""The name of a certificate."""
 
 
 @pytest.mark.parametrize("text", commands_in_messages())
