@@ -70,7 +70,7 @@ def mail_body(content: bytes, recipients: list[str]) -> dict[str, Any]:
     assert isinstance(mail, EmailMessage)  # noqa: S101 - the policy makes nothing else
     text = mail.get_body(("plain",))
     return {
-        "subject": str(mail["subject"]),
+        "subject": str(mail["subject"]).strip(),
         "from": str(mail["from"]),
         "to": list(recipients),
         "text": text.get_content().replace("\r\n", "\n") if text is not None else "",
