@@ -86,7 +86,7 @@ def actions(story: Story) -> list[Action]:
     if alert.source == "ledger":
         return [
             Action("Stop the spending now", 'spendfuse fuse trip --reason "over budget" --yes'),
-            Action("Change the limit or its rungs: edit cdk.json, then", "cdk deploy"),
+            Action("Change the limit or its rungs: edit cdk.json, then", "cdk deploy --all"),
         ]
     if alert.source == "unknown":
         return [Action("Find out who publishes this; nothing acts on a message of unknown kind.")]

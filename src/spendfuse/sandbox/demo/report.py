@@ -63,7 +63,7 @@ class Report:
             "missing": missing,
             "seconds": round(self._last - self._begin, 2),
             "figures": {
-                figure: {"median": statistics.median(values), "samples": values}
+                figure: {"median": round(statistics.median(values), 2), "samples": values}
                 for figure, values in self.samples.items()
             },
             "steps": [
