@@ -90,7 +90,7 @@ class DeadLetters:
             QueueUrl=self.queue_url,
             MessageBody=message["body"],
             MessageAttributes={
-                "reason": {"DataType": "String", "StringValue": reason[:_REASON_CHARACTERS]},
+                "reason": {"DataType": "String", "StringValue": _printable(reason)},
                 "message_id": {"DataType": "String", "StringValue": message["messageId"]},
             },
         )
@@ -112,6 +112,12 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: 
     """Return the messages that SQS should deliver again."""
     failed = build()(event["Records"])
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
+
+
+def _printable(reason: str) -> str:
+    """Return what SQS takes as an attribute: some characters it refuses."""
+    shown = "".join(each if each.isprintable() else "?" for each in reason)
+    return shown[:_REASON_CHARACTERS]
 
 
 def _sent_at(message: dict[str, Any]) -> datetime:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal
 
 from lambdas import definitions_file
@@ -22,9 +22,11 @@ from spendfuse.alerts.alert import alert_from_json
 from spendfuse.budget import Budget
 from spendfuse.clock import utc_now
 from spendfuse.definitions import Definitions
+from spendfuse.errors import InputError
 from spendfuse.fuse.dynamodb import DynamoFuse
 from spendfuse.fuse_state import FuseState
-from spendfuse.ledger.dynamodb import DynamoLedger
+from spendfuse.ledger.dynamodb import DynamoLedger, FiredRung
+from spendfuse.ledger.pack import LATEST_USAGE
 from spendfuse.ledger.posting import Delta
 from spendfuse.ledger.rungs import DueRung, RungKey, due_rungs
 from spendfuse.period import Period
@@ -52,29 +54,45 @@ class WatchBudgets:
 
     def __call__(self, watched: Iterable[tuple[Budget, Period]]) -> None:
         state = self.fuse.state()
-        failures = []
+        failures: list[Exception] = []
         for budget, period in watched:
-            try:
-                self._check(budget, period, state)
-            except Exception as error:
-                # One budget's trouble must not silence the others'.
-                logger.exception("budget %s in %s was not checked", budget.name, period.key)
-                failures.append(error)
+            # What is spent ahead of its period waits for it: a trip there would come to nothing.
+            if period.start <= self.now():
+                for work in self._due_work(budget, period, state, failures):
+                    _attempt(work, failures)
         if failures:
             raise failures[0]
 
-    def _check(self, budget: Budget, period: Period, state: FuseState) -> None:
-        fired = self.ledger.fired(budget.name, period.key)
-        for stuck in fired:
-            age = self.now() - stuck.fired_at
-            if stuck.status == "pending" and age > _PENDING_IS_STUCK_AFTER:
-                logger.warning("rung %s of %s was still pending", stuck.key, budget.name)
-                self._send(budget, period, stuck.key, stuck.alert)
-        spent = self.ledger.total(budget.name, period.key)
+    def _due_work(
+        self, budget: Budget, period: Period, state: FuseState, failures: list[Exception]
+    ) -> list[Callable[[], None]]:
+        """Return what is to be published, what trips first; each may fail without the others."""
+        try:
+            fired = self.ledger.fired(budget.name, period.key)
+            spent = self.ledger.total(budget.name, period.key)
+        except Exception as error:
+            logger.exception("budget %s in %s was not checked", budget.name, period.key)
+            failures.append(error)
+            return []
         allowance = state.allowance(budget.name, period.key)
-        known = {each.key for each in fired}
-        for due in due_rungs(budget, spent.nano_usd, known, allowance):
-            self._fire(due, budget, period, spent)
+        due = due_rungs(budget, spent.nano_usd, {each.key for each in fired}, allowance)
+        due.sort(key=lambda each: not each.rung.trips)
+        return [
+            *(partial(self._fire, each, budget, period, spent) for each in due),
+            *(partial(self._resend, each, budget, period) for each in self._stuck(fired)),
+        ]
+
+    def _stuck(self, fired: list[FiredRung]) -> list[FiredRung]:
+        now = self.now()
+        return [
+            each
+            for each in fired
+            if each.status == "pending" and now - each.fired_at > _PENDING_IS_STUCK_AFTER
+        ]
+
+    def _resend(self, stuck: FiredRung, budget: Budget, period: Period) -> None:
+        logger.warning("rung %s of %s was still pending", stuck.key, budget.name)
+        self._send(budget, period, stuck.key, stuck.alert)
 
     def _fire(self, due: DueRung, budget: Budget, period: Period, spent: Delta) -> None:
         dearest_keys = (
@@ -100,12 +118,30 @@ class WatchBudgets:
         logger.info("rung %s of %s in %s rang", key, budget.name, period.key)
 
 
+def _attempt(work: Callable[[], None], failures: list[Exception]) -> None:
+    try:
+        work()
+    except Exception as error:
+        # One alert that can't be published must not hold up the others, a trip least of all.
+        logger.exception("an alert stays pending")
+        failures.append(error)
+
+
 def every_budget(definitions: Definitions, now: datetime) -> Iterable[tuple[Budget, Period]]:
-    """Yield each budget's current period, and the one before: late usage may still land there."""
+    """Yield each budget's current period and the one before, and once an hour all that count.
+
+    Usage may come 35 days late; the older periods are looked at less often, since almost
+    nothing happens there.
+    """
+    oldest = now - LATEST_USAGE if now.minute == 0 else now
     for budget in definitions.budgets:
         period = Period.containing(budget.period, now)
-        yield budget, period.previous
         yield budget, period
+        period = period.previous
+        yield budget, period
+        while period.start > oldest:
+            period = period.previous
+            yield budget, period
 
 
 def touched_budgets(
@@ -116,8 +152,13 @@ def touched_budgets(
     for partition in sorted(partitions):
         _, name, key = partition.split("#", 2)
         budget = definitions.budget(name)
-        if budget is not None:
+        if budget is None:
+            continue
+        try:
             yield budget, Period.from_key(budget.period, key)
+        except InputError as error:
+            # Left from a time when the budget had another kind of period.
+            logger.info("%s is passed over: %s", partition, error)
 
 
 @cache

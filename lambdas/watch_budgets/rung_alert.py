@@ -27,7 +27,7 @@ def rung_alert(
     now: datetime,
 ) -> Alert:
     """Return the alert of a due rung; one that trips carries the order, unless it is history."""
-    trips = due.rung.trips and period.start <= now < period.end
+    trips = due.rung.trips and now < period.end
     return Alert(
         id="/".join(("rung", definitions.deployment, budget.name, period.key, str(due.key))),
         deployment=definitions.deployment,

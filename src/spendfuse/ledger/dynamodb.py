@@ -12,11 +12,12 @@ pk                              sk                                      holds
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -25,17 +26,19 @@ from spendfuse.budget import Budget
 from spendfuse.clock import parse_utc, utc_text
 from spendfuse.errors import InputError, UnavailableError
 from spendfuse.fuse_state import KeySpend
-from spendfuse.ledger.pack import Pack
+from spendfuse.ledger.pack import LATEST_USAGE, Pack
 from spendfuse.ledger.posting import TOTAL, Delta, ItemKey, deltas, merged
 from spendfuse.ledger.rungs import RungKey
 
 MAX_TRANSACTION_ITEMS = 100
 """AWS's limit for one TransactWriteItems call."""
-MARKERS_KEPT = timedelta(days=35)
-"""Longer than any record may be late (ledger.pack), so no pack outlives its marker."""
+MARKERS_KEPT = LATEST_USAGE
+"""As long as usage may be late, so no pack outlives its marker."""
 
 _ADD = "ADD nano_usd :nano_usd, requests :requests, unpriced :unpriced"
 _ATTEMPTS = 8
+# An item holds 400 KB at most.
+_REASON_BYTES, _RECORD_BYTES = 1_000, 300_000
 _RETRIED = {
     "TransactionConflict",
     "ThrottlingError",
@@ -100,8 +103,23 @@ class DynamoLedger:
             UnavailableError: the table refused; packs not yet counted may be posted again.
         """
         new = 0
+        failures = []
         for batch in _batches(packs, budgets):
-            new += self._post_batch(batch, now)
+            try:
+                new += self._post_batch(batch, now)
+            except _RefusedError as error:
+                failures.append(error)
+                new += self._post_one_by_one(batch, now)
+        if failures:
+            raise failures[0]
+        return new
+
+    def _post_one_by_one(self, batch: dict[str, dict[ItemKey, Delta]], now: datetime) -> int:
+        """Count what can be: a pack that AWS will never take holds up none beside it."""
+        new = 0
+        for pack_id, added in batch.items() if len(batch) > 1 else ():
+            with contextlib.suppress(_RefusedError):
+                new += self._post_batch({pack_id: added}, now)
         return new
 
     def _post_batch(self, batch: dict[str, dict[ItemKey, Delta]], now: datetime) -> int:
@@ -171,8 +189,8 @@ class DynamoLedger:
             item = {
                 "pk": {"S": f"quarantine#{now:%Y-%m-%d}"},
                 "sk": {"S": f"{pack.id}#{rejected.position:05d}"},
-                "reason": {"S": rejected.reason},
-                "record": {"S": rejected.raw},
+                "reason": {"S": _cut(rejected.reason, _REASON_BYTES)},
+                "record": {"S": _cut(rejected.raw, _RECORD_BYTES)},
                 "quarantined_at": {"S": utc_text(now)},
             }
             self._call("put_item", Item=item)
@@ -264,6 +282,10 @@ class _ConflictError(Exception):
     pass
 
 
+class _RefusedError(UnavailableError):
+    """AWS did not take the transaction as it is; another one may pass."""
+
+
 def _batches(
     packs: Sequence[Pack], budgets: Sequence[Budget]
 ) -> Iterable[dict[str, dict[ItemKey, Delta]]]:
@@ -295,7 +317,16 @@ def _transaction_error(error: ClientError, pack_ids: list[str]) -> Exception:
         return _MarkersExistError(known)
     if _RETRIED.intersection(reasons) or _code(error) in _TRY_LATER:
         return _ConflictError()
-    return _unavailable(error)
+    return _RefusedError(f"the ledger table refused: {error}")
+
+
+def _cut(text: str, most_bytes: int) -> str:
+    """Return text that DynamoDB takes: encodable, and no longer than that; says if it was cut."""
+    encoded = text.encode(errors="replace")
+    if len(encoded) <= most_bytes:
+        return encoded.decode()
+    kept = encoded[:most_bytes].decode(errors="ignore")
+    return f"{kept}... ({len(encoded) - most_bytes} bytes more)"
 
 
 def _unavailable(error: Exception) -> UnavailableError:

@@ -18,13 +18,17 @@ from spendfuse.errors import InputError
 SCHEMA = 1
 MAX_COST_NANO_USD = 10**15
 """A million dollars for one call is a unit error, not a bill."""
-MAX_ID_CHARACTERS = 256
+MAX_ID_BYTES = 256
 MAX_ATTRIBUTES = 50
+LATEST_USAGE = timedelta(days=35)
+"""How late usage may arrive; the ledger keeps its markers as long."""
 
 # A pack's own latency must not move a record past midnight, so that only a clock
 # that is plainly wrong is corrected.
 _CLOCK_TOLERANCE = timedelta(seconds=60)
-_OLDEST = timedelta(days=35)
+# What arrives later than this after it was sent was held up: a spilled pack, or one that came
+# back from the dead-letter queue. Its own time is right.
+_SLOWEST_CLOCK = timedelta(minutes=15)
 _EARLIEST_FUTURE = timedelta(minutes=5)
 
 
@@ -79,7 +83,8 @@ def read_pack(text: str, *, received_at: datetime) -> Pack:
         try:
             record = _record(item, clock_error, received_at)
         except InputError as error:
-            rejected.append(RejectedRecord(position, str(error), json.dumps(item)))
+            raw_item = json.dumps(item, ensure_ascii=False)
+            rejected.append(RejectedRecord(position, str(error), raw_item))
         else:
             # A sender that retries may pack a record twice; one id is one call.
             records.setdefault(record.id, record)
@@ -98,7 +103,7 @@ def _pack_object(text: str) -> dict[str, Any]:
             f"the pack has schema {raw.get('schema')!r}; this recorder reads schema {SCHEMA}"
         )
     if not _is_id(raw.get("id")):
-        raise MalformedPackError(f"the pack's id must be text of 1 to {MAX_ID_CHARACTERS}")
+        raise MalformedPackError(f"the pack's id must be text of 1 to {MAX_ID_BYTES} bytes")
     if not isinstance(raw.get("records"), list):
         raise MalformedPackError("the pack's records must be a list")
     return raw
@@ -109,19 +114,23 @@ def _no_constant(name: str) -> None:
 
 
 def _clock_error(raw: Mapping[str, Any], received_at: datetime) -> timedelta:
-    """Return how far the sender's clock is behind ours; zero where that is in the noise."""
+    """Return how far the sender's clock is behind ours; zero where nothing says that it is.
+
+    Nothing arrives before it is sent, so a clock that is ahead is always seen.
+    """
     try:
         error = received_at - parse_utc(raw.get("sent_at"))
     except InputError as reason:
         raise MalformedPackError(f"sent_at: {reason}") from reason
-    return error if abs(error) > _CLOCK_TOLERANCE else timedelta(0)
+    is_wrong = error < -_CLOCK_TOLERANCE or _CLOCK_TOLERANCE < error <= _SLOWEST_CLOCK
+    return error if is_wrong else timedelta(0)
 
 
 def _record(item: object, clock_error: timedelta, received_at: datetime) -> UsageRecord:
     if not isinstance(item, dict):
         raise InputError(f"expected an object, got {type(item).__name__}")
     if not _is_id(item.get("id")):
-        raise InputError(f"id: expected text of 1 to {MAX_ID_CHARACTERS}")
+        raise InputError(f"id: expected text of 1 to {MAX_ID_BYTES} bytes")
     return UsageRecord(
         id=item["id"],
         at=_time(item.get("at"), clock_error, received_at),
@@ -131,7 +140,13 @@ def _record(item: object, clock_error: timedelta, received_at: datetime) -> Usag
 
 
 def _is_id(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= MAX_ID_CHARACTERS
+    """Bytes, because DynamoDB's keys are bounded in bytes; and text that can be encoded at all."""
+    if not isinstance(value, str) or not value:
+        return False
+    try:
+        return len(value.encode()) <= MAX_ID_BYTES
+    except UnicodeEncodeError:
+        return False
 
 
 def _time(text: object, clock_error: timedelta, received_at: datetime) -> datetime:
@@ -140,8 +155,10 @@ def _time(text: object, clock_error: timedelta, received_at: datetime) -> dateti
         at += clock_error
     except OverflowError as error:
         raise InputError(f"at: {text!r} is no time of ours") from error
-    if at < received_at - _OLDEST:
-        raise InputError(f"at: {text!r} is more than {_OLDEST.days} days before it was received")
+    if at < received_at - LATEST_USAGE:
+        raise InputError(
+            f"at: {text!r} is more than {LATEST_USAGE.days} days before it was received"
+        )
     if at > received_at + _EARLIEST_FUTURE:
         raise InputError(f"at: {text!r} is more than 5 minutes after it was received")
     return at
@@ -165,5 +182,5 @@ def _attributes(raw: object) -> dict[str, str]:
     known = {key: value for key, value in raw.items() if value is not None}
     for key, value in known.items():
         if not _is_id(value):
-            raise InputError(f"attributes.{key}: expected text of 1 to {MAX_ID_CHARACTERS}")
+            raise InputError(f"attributes.{key}: expected text of 1 to {MAX_ID_BYTES} bytes")
     return known

@@ -94,10 +94,11 @@ def test_each_rung_rings_once_and_only_the_trip_goes_to_trips(
     check_all(watch)
     check_all(watch)
 
+    # What trips goes first: nothing may hold it up.
     assert topics.rang() == [
+        ("trips", "llm", 100),
         ("alerts", "llm", 50),
         ("alerts", "llm", 80),
-        ("trips", "llm", 100),
     ]
 
 
@@ -121,7 +122,7 @@ def test_an_order_to_trip_names_its_cause_and_the_dearest_keys(
     spend(7, share="key#k1")
     spend(90, share="key#k2")
     check_all(watch)
-    order = topics.published[2][1].trip
+    order = topics.published[0][1].trip
 
     assert order is not None
     assert order.id == f"acme/llm/2026-11/100/{100 * USD}/0"
@@ -133,7 +134,7 @@ def test_a_past_period_s_rung_only_informs(watch: WatchBudgets, topics: Topics) 
     check_all(watch)
 
     assert [topic for topic, _, _ in topics.rang()] == ["alerts"] * 3
-    assert topics.published[2][1].trip is None
+    assert [alert.trip for _, alert in topics.published] == [None] * 3
 
 
 def test_what_could_not_be_published_is_pending_and_rings_a_minute_later(
@@ -189,6 +190,49 @@ def test_one_budget_s_trouble_does_not_silence_the_others(
     assert topics.rang() == [("alerts", "search", 50), ("alerts", "search", 80)]
 
 
+def test_an_alert_that_can_t_be_published_does_not_hold_up_the_trip(
+    watch: WatchBudgets, topics: Topics
+) -> None:
+    spend(100)
+
+    def publish(alert: str, topic: str) -> None:
+        if topic == "alerts":
+            raise ConnectionError
+        topics(alert, topic)
+
+    with pytest.raises(ConnectionError):
+        check_all(replace(watch, publish=publish))
+
+    assert topics.rang() == [("trips", "llm", 100)]
+
+
+def test_usage_ahead_of_its_period_trips_once_the_period_begins(
+    watch: WatchBudgets, topics: Topics
+) -> None:
+    tomorrow = Period.from_key("day", "2026-11-22")
+    spend(10, "search", tomorrow.key)
+    watch([(SEARCH, tomorrow)])
+
+    assert topics.published == []
+
+    check_all(replace(watch, now=lambda: tomorrow.start))
+
+    assert ("trips", "search", 100) in topics.rang()
+
+
+def test_usage_that_comes_weeks_late_rings_within_the_hour(
+    watch: WatchBudgets, topics: Topics
+) -> None:
+    spend(5, "search", "2026-10-20")
+    check_all(later(watch, timedelta(minutes=59)))
+
+    assert topics.rang() == []
+
+    check_all(later(watch, timedelta(minutes=60)))
+
+    assert topics.rang() == [("alerts", "search", 50)]
+
+
 def test_after_a_restore_only_the_spent_allowance_trips_again(
     watch: WatchBudgets, topics: Topics, allow: Callable[[int, int], None]
 ) -> None:
@@ -235,12 +279,24 @@ def allow() -> Callable[[int, int], None]:
 
 def test_a_stream_batch_wakes_the_budgets_that_it_touches() -> None:
     event = a_stream_event(
-        "budget#search#2026-11-21", "budget#search#2026-11-21", "budget#gone#2026-11"
+        "budget#search#2026-11-21",
+        "budget#search#2026-11-21",
+        "budget#gone#2026-11",
+        "budget#search#2026-11",  # from when it was a monthly budget
     )
 
     assert list(touched_budgets(event, DEFINITIONS)) == [
         (SEARCH, Period.from_key("day", "2026-11-21"))
     ]
+
+
+def test_once_an_hour_every_period_is_checked_in_which_usage_may_still_come() -> None:
+    now = datetime.fromisoformat("2026-03-01T05:00:00+00:00")
+    checked = [(budget.name, period.key) for budget, period in every_budget(DEFINITIONS, now)]
+
+    assert [key for name, key in checked if name == "llm"] == ["2026-03", "2026-02", "2026-01"]
+    assert ("search", "2026-01-25") in checked
+    assert len(checked) == len(set(checked))
 
 
 @pytest.mark.parametrize("at", ["2026-12-01T00:00:00+00:00", "2026-12-31T23:59:59+00:00"])

@@ -186,6 +186,35 @@ def test_rejected_records_are_kept_with_their_reasons(ledger: DynamoLedger) -> N
     assert "-1 is negative" in rows[0]["reason"]["S"]
 
 
+def test_a_rejected_record_is_kept_however_long_or_strange_it_is(ledger: DynamoLedger) -> None:
+    strange = a_record("r2", cost_nano_usd=-1, note="\N{GRINNING FACE}" * 120_000 + "\ud800")
+    pack = pack_of("p1", a_record("\ud800"), strange)
+    ledger.quarantine(pack, NOW)
+    rows = aws("dynamodb").scan(TableName="ledger")["Items"]
+
+    assert len(rows) == 2
+    assert rows[1]["record"]["S"].endswith("bytes more)")
+    assert len(rows[1]["record"]["S"].encode()) < 310_000
+
+
+def test_a_pack_that_aws_refuses_holds_up_none_beside_it(ledger: DynamoLedger) -> None:
+    class RefusesPack2:
+        def __getattr__(self, name: str) -> Any:
+            def call(**request: Any) -> Any:
+                if "pack#p2" in str(request):
+                    raise an_error("ValidationException")
+                return getattr(aws("dynamodb"), name)(**request)
+
+            return call
+
+    with pytest.raises(UnavailableError):
+        DynamoLedger(RefusesPack2(), "ledger").post(
+            [pack_of(f"p{n}") for n in (1, 2, 3)], [ROOT], NOW
+        )
+
+    assert ledger.total("llm", "2026-11").requests == 2
+
+
 def test_a_rung_fires_once_and_is_pending_until_it_is_sent(ledger: DynamoLedger) -> None:
     assert ledger.fire("llm", "2026-11", KEY, "first", NOW)
     assert not ledger.fire("llm", "2026-11", KEY, "second", NOW)

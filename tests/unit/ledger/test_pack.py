@@ -31,6 +31,9 @@ def test_a_record_is_read_with_what_the_ledger_needs() -> None:
         (a_pack(schema=2), "the pack has schema 2; this recorder reads schema 1"),
         (a_pack(id=""), "the pack's id"),
         (a_pack(id="x" * 257), "the pack's id"),
+        (a_pack(id="\N{GRINNING FACE}" * 65), "the pack's id"),
+        (a_pack(id="\ud800"), "the pack's id"),
+        (a_pack(sent_at="0001-01-01T00:00:00+14:00"), "sent_at: expected a time"),
         (a_pack(records={}), "records must be a list"),
         (a_pack(sent_at="yesterday"), "sent_at: expected a time"),
         ("[" * 100_000, "is not JSON"),
@@ -56,6 +59,9 @@ def test_what_is_no_pack_is_refused_whole_with_the_reason(text: str, reason: str
         ({"at": "2100-01-01T00:00:00Z"}, "more than 5 minutes after"),
         ({"attributes": []}, None),
         ({"attributes": ["x"]}, "expected an object"),
+        ({"at": "0001-01-01T00:00:00+14:00"}, "expected a time with a zone"),
+        ({"at": "9999-12-31T23:59:59-12:00"}, "expected a time with a zone"),
+        ({"attributes": {"key_id": "\ud800"}}, "attributes.key_id: expected text"),
         ({"attributes": {"user": 7}}, "attributes.user: expected text"),
         ({"attributes": {"user": "u" * 257}}, "attributes.user: expected text"),
     ],
@@ -95,6 +101,23 @@ def test_a_sender_s_wrong_clock_is_corrected() -> None:
     (record,) = read_pack(text, received_at=NOW).records
 
     assert record.at == NOW - timedelta(seconds=9)
+
+
+@pytest.mark.parametrize("days", [0.02, 8, 30])
+def test_a_pack_that_was_held_up_counts_in_its_own_period(days: float) -> None:
+    sent = NOW - timedelta(days=days)
+    text = a_pack("p", a_record(at=sent.isoformat()), sent_at=sent.isoformat())
+    (record,) = read_pack(text, received_at=NOW).records
+
+    assert record.at == sent
+
+
+def test_a_clock_some_minutes_slow_is_corrected() -> None:
+    slow = NOW - timedelta(minutes=10)
+    text = a_pack("p", a_record(at=slow.isoformat()), sent_at=slow.isoformat())
+    (record,) = read_pack(text, received_at=NOW).records
+
+    assert record.at == NOW
 
 
 def test_a_pack_s_own_latency_moves_no_record_past_midnight() -> None:
