@@ -6,12 +6,17 @@ skip these checks as soon as anything else is wrong.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from spendfuse.config.mistakes import Mistake, path_of, shown
 
+MAX_BUDGETS = 49
+"""A transaction holds 100 items: a marker, and for each budget its total and a key's share."""
+MAX_NAME = 63
+_STACK_NAME = re.compile(rf"[A-Za-z][A-Za-z0-9-]{{0,{MAX_NAME - 1}}}")
 MAX_AWS_RUNGS = 10
 """https://docs.aws.amazon.com/aws-cost-management/latest/APIReference/API_budgets_Notification.html"""
 
@@ -23,9 +28,12 @@ def cross_mistakes(block: Mapping[str, Any]) -> Iterator[Mistake]:
     yield from _repeated_names("budgets", budgets)
     yield from _repeated_names("aws_budgets", aws_budgets)
     yield from _one_root(budgets)
+    yield from _too_many_budgets(budgets)
     yield from _too_many_rungs(aws_budgets)
+    yield from _daily_forecasts(aws_budgets)
     yield from _unknown_links(aws_budgets, {each.get("name") for _, each in budgets})
-    yield from _slack_without_webhook(block, budgets)
+    yield from _unheard(block, budgets)
+    yield from _stage_names(block)
 
 
 Located = list[tuple[int, Mapping[str, Any]]]
@@ -87,18 +95,57 @@ def _unknown_links(aws_budgets: Located, names: set[object]) -> Iterator[Mistake
             )
 
 
-def _slack_without_webhook(block: Mapping[str, Any], budgets: Located) -> Iterator[Mistake]:
-    alerts = block.get("alerts")
-    if isinstance(alerts, Mapping) and alerts.get("slack"):
+def _unheard(block: Mapping[str, Any], budgets: Located) -> Iterator[Mistake]:
+    """Yield the rungs that no one would hear of; a mail stands in where there is no Slack."""
+    alerts = block.get("alerts", {})
+    if not isinstance(alerts, Mapping):
         return
+    if not alerts.get("emails") and not alerts.get("slack"):
+        yield Mistake(
+            path_of(("alerts",)),
+            "nobody would hear of anything; add emails, or slack with a webhook_secret, or both",
+        )
+        return
+    missing = next((key for key in ("emails", "slack") if not alerts.get(key)), None)
+    channel = {"emails": "email", "slack": "slack"}.get(str(missing))
     for index, budget in budgets:
         for rung_index, rung in enumerate(_rungs(budget)):
-            if isinstance(rung, Mapping) and rung.get("notify") == ["slack"]:
+            if channel and isinstance(rung, Mapping) and rung.get("notify") == [channel]:
                 yield Mistake(
                     path_of(("budgets", index, "ladder", rung_index, "notify")),
-                    "goes to slack alone, but there is no alerts.slack; add "
-                    '{"webhook_secret": "spendfuse/slack-webhook"} there, or write ["email"]',
+                    f"goes to {channel} alone, but alerts.{missing} is not set; "
+                    "set it, or name the other channel",
                 )
+
+
+def _stage_names(block: Mapping[str, Any]) -> Iterator[Mistake]:
+    stages = block.get("stages")
+    for stage in stages if isinstance(stages, Mapping) else ():
+        name = f"{block.get('name', 'spendfuse')}-{stage}"
+        if not _STACK_NAME.fullmatch(name):
+            yield Mistake(
+                path_of(("stages", stage)),
+                f"the deployment would be called {shown(name)}, and its stacks after it; "
+                f"write 1 to {MAX_NAME} letters, digits and -, name and stage together",
+            )
+
+
+def _too_many_budgets(budgets: Located) -> Iterator[Mistake]:
+    if len(budgets) > MAX_BUDGETS:
+        yield Mistake(
+            path_of(("budgets",)),
+            f"has {len(budgets)}; one call may count on {MAX_BUDGETS} at most, because it is "
+            "counted in one DynamoDB transaction",
+        )
+
+
+def _daily_forecasts(aws_budgets: Located) -> Iterator[Mistake]:
+    for index, each in aws_budgets:
+        if each.get("period") == "day" and each.get("forecast_percents"):
+            yield Mistake(
+                path_of(("aws_budgets", index, "forecast_percents")),
+                "AWS has no forecasts for daily budgets; leave it out, or write period month",
+            )
 
 
 def _rungs(budget: Mapping[str, Any]) -> list[Any]:

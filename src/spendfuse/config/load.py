@@ -42,7 +42,7 @@ def load(context: Mapping[str, Any]) -> Config:
         )
     stage = context.get("stage")
     block, mistakes = _effective(raw, stage, context.get("monthly_limit_usd"))
-    mistakes += list(cross_mistakes(block))
+    mistakes += list(cross_mistakes({**block, "stages": raw.get("stages")}))
     try:
         parsed = SpendfuseBlock.model_validate(block)
     except ValidationError as error:

@@ -15,6 +15,7 @@ from spendfuse.config.schema import SpendfuseBlock
 
 _URL = re.compile(r"(https?://[^/\s'\"]+)[^\s'\"]*")
 _SHOWN = 60
+_SECRET_KEY = "webhook_secret"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,9 @@ def mistake_of(error: ErrorDetails) -> Mistake:
         return Mistake(path_of(location), "is missing; add it")
     reason = str(error.get("ctx", {}).get("error") or error["msg"])
     reason = reason[:1].lower() + reason[1:]
-    return Mistake(path_of(location), f"got {shown(error['input'])}; {reason}")
+    # What stands where a secret's name belongs may be the secret.
+    got = "a text" if location[-1:] == (_SECRET_KEY,) else shown(error["input"])
+    return Mistake(path_of(location), f"got {got}; {reason}")
 
 
 def _unknown_key(location: Sequence[str | int]) -> str:

@@ -28,6 +28,10 @@ DEFAULT_LADDER = [
 # https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html
 _SECRET_NAME = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}")
 _TAG_VALUE = re.compile(r"[\w\s.:/=+\-@]{1,256}")
+_TAG_KEY = re.compile(r"(?!aws:)[\w\s.:/=+\-@]{1,128}", re.IGNORECASE)
+MAX_TAGS = 50
+# What is left of a Slack webhook's URL when somebody drops the https://.
+_WEBHOOK = re.compile(r"hooks\.slack|(^|/)services/|T[A-Z0-9]+/B[A-Z0-9]+/")
 _EMAIL = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+\.[^@\s,;<>]+")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,62}")
@@ -45,7 +49,7 @@ def _limit_usd(value: Any) -> Decimal:
 
 
 def _secret_name(value: str) -> str:
-    if "://" in value:
+    if "://" in value or _WEBHOOK.search(value):
         raise ValueError(
             "a webhook URL is a secret and does not belong here; store it in AWS Secrets Manager "
             "and write the secret's name, such as 'spendfuse/slack-webhook'"
@@ -77,6 +81,12 @@ def _tags(value: dict[str, str]) -> dict[str, str]:
     missing = [tag for tag in REQUIRED_TAGS if not value.get(tag)]
     if missing:
         raise ValueError(f"add the required tags {', '.join(missing)}")
+    keys = [key for key in value if not _TAG_KEY.fullmatch(key)]
+    if keys or len(value) > MAX_TAGS:
+        raise ValueError(
+            f"a resource takes {MAX_TAGS} tags, their keys of letters, digits, spaces and _.:/=+-@, "
+            f"not beginning with aws:; mend {', '.join(map(repr, keys)) or 'their number'}"
+        )
     wrong = [tag for tag, text in value.items() if not _TAG_VALUE.fullmatch(text)]
     if wrong:
         raise ValueError(

@@ -155,6 +155,27 @@ def test_the_definitions_survive_their_file() -> None:
             ),
             "aws_budgets[0]: has 11 rungs, actual and forecast together; an AWS Budget takes 10",
         ),
+        (a_context(alerts={}), "spendfuse.alerts: nobody would hear of anything; add emails"),
+        (a_context(tags={**TAGS, "aws:x": "y"}), "not beginning with aws:; mend 'aws:x'"),
+        (a_context(tags={**TAGS, "a<b>": "y"}), "mend 'a<b>'"),
+        (
+            a_context(tags={**TAGS, **{f"t{n}": "y" for n in range(46)}}),
+            "a resource takes 50 tags",
+        ),
+        (a_context(stages={"dev_1": {}}), "stages.dev_1: the deployment would be called"),
+        (
+            a_context(
+                budgets=[
+                    {"name": "llm", "limit_usd": 1},
+                    *({"name": f"b{n}", "match": {"n": "1"}, "limit_usd": 1} for n in range(49)),
+                ]
+            ),
+            "spendfuse.budgets: has 50; one call may count on 49 at most",
+        ),
+        (
+            a_context(aws_budgets=[{"name": "x", "period": "day", "forecast_percents": [100]}]),
+            "AWS has no forecasts for daily budgets",
+        ),
         (a_context(fuse={"mode": "on"}), "fuse.mode: got 'on'; input should be 'armed'"),
         (
             a_context(aws_budgets=[{"name": "x", "budget": "lllm"}]),
@@ -179,13 +200,38 @@ def test_a_webhook_url_is_refused_and_not_repeated() -> None:
     assert "SECRET" not in report
 
 
-def test_slack_alone_without_a_webhook_is_a_mistake() -> None:
-    context = a_budget(ladder=[{"percent": 50, "notify": ["slack"]}])
-    context["spendfuse"]["alerts"] = {"emails": ["a@b.co"]}
+@pytest.mark.parametrize(
+    "name", ["hooks.slack.com/services/T0/B0/SECRET", "services/T0/B0/SECRET", "T0AB/B0CD/SECRET"]
+)
+def test_a_webhook_without_its_scheme_is_refused_too(name: str) -> None:
+    report = report_of(a_context(alerts={"slack": {"webhook_secret": name}}))
 
-    assert "ladder[0].notify: goes to slack alone, but there is no alerts.slack" in report_of(
-        context
-    )
+    assert "a webhook URL is a secret and does not belong here" in report
+    assert "SECRET" not in report
+
+
+@pytest.mark.parametrize(
+    ("alerts", "channel", "sentence"),
+    [
+        ({"emails": ["a@b.co"]}, "slack", "goes to slack alone, but alerts.slack is not set"),
+        (
+            {"slack": {"webhook_secret": "acme/slack"}},
+            "email",
+            "goes to email alone, but alerts.emails is not set",
+        ),
+    ],
+)
+def test_a_rung_that_nobody_would_hear_of_is_a_mistake(
+    alerts: dict[str, Any], channel: str, sentence: str
+) -> None:
+    context = a_budget(ladder=[{"percent": 50, "notify": [channel]}])
+    context["spendfuse"]["alerts"] = alerts
+
+    assert f"ladder[0].notify: {sentence}" in report_of(context)
+
+
+def test_an_email_only_deployment_may_keep_the_default_ladder() -> None:
+    assert load(a_context(alerts={"emails": ["a@b.co"]})).slack_webhook_secret is None
 
 
 def test_all_mistakes_are_reported_at_once() -> None:
