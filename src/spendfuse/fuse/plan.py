@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from spendfuse.fuse.key import FUSE_TAG, PROTECT_TAG, Key
-from spendfuse.fuse.records import HELD, KeyRecord
+from spendfuse.fuse.records import CALLED, KeyRecord
 from spendfuse.fuse_state import TripOrder
 
 
@@ -58,9 +58,9 @@ def _left_alone(key: Key, order: TripOrder, records: Collection[KeyRecord]) -> L
         # Somebody knew better while this trip was under way; don't fight over it.
         reason = "somebody enabled it again after this trip had disabled it"
         return LeftAlone(key, reason) if mine == "disabled" else None
-    if mine == "disabling":
+    if mine in ("disabling", "failed"):
         return None  # It is disabled, but not yet verified and written down.
-    if any(record.status in HELD for record in about):
+    if any(record.status in CALLED for record in about):
         return LeftAlone(key, "already disabled by this fuse")
     return LeftAlone(key, "already disabled by somebody else", by_somebody=True)
 

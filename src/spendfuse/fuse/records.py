@@ -1,7 +1,7 @@
 """What the fuse writes down: its trips, and what was there before each key was touched.
 
 The restore record is the rest's foundation: no key is touched before its record was written
-and read back, only a key whose record says that we disabled it is ever enabled, and what the
+and read back, only a key whose record says that we called for it is ever enabled, and what the
 records say is done is the cursor from which an interrupted trip or restore goes on.
 """
 
@@ -22,10 +22,14 @@ are final: ``done`` (what failed is in the records), ``empty`` (no key to disabl
 and ``off`` (by the configured mode), ``past`` (its period is over), ``stale`` (restored since)."""
 
 KeyStatus = Literal["planned", "disabling", "disabled", "failed", "left", "restored", "gone"]
-"""``planned``: untouched. ``disabling``: called, result unknown. ``failed``: it still works.
+"""``planned``: untouched. ``disabling``: called, result unknown. ``failed``: it still worked when
+it was read back, and a call that timed out may yet take effect.
 ``left``: somebody else had disabled it first. ``gone``: it was deleted."""
 
 HELD: frozenset[KeyStatus] = frozenset({"disabling", "disabled"})
+"""What the fuse holds disabled, as far as it knows."""
+
+CALLED: frozenset[KeyStatus] = HELD | {"failed"}
 """What a restore enables. A key found disabled under any other status is somebody's decision."""
 
 

@@ -16,7 +16,7 @@ from datetime import datetime
 from spendfuse.fuse import report
 from spendfuse.fuse.allowances import Spent, after_restore
 from spendfuse.fuse.key import Key, KeyRef, KeyStore
-from spendfuse.fuse.records import HELD, KeyRecord, Trip
+from spendfuse.fuse.records import CALLED, KeyRecord, Trip
 from spendfuse.fuse.report import Report
 from spendfuse.fuse.store import FuseStore, OvertakenError
 from spendfuse.fuse.switch import Switched, switch_on
@@ -74,7 +74,7 @@ class RestoreFuse:
         if is_tripped:
             allowances = after_restore(state, undone, self.spent, self.now())
         new = [each for key, each in allowances.items() if state.allowances.get(key) != each]
-        keys = {each.ref: each.key for each in self._held()}
+        keys = {each.ref: each.key for each in self._called()}
         return RestorePlan(state, tuple(keys.values()), tuple(new), allowances, tuple(undone))
 
     def __call__(self) -> Restored:
@@ -103,7 +103,7 @@ class RestoreFuse:
 
     def _enable_all(self, epoch: int) -> list[tuple[Key, Switched]]:
         results: dict[KeyRef, tuple[Key, Switched]] = {}
-        for record in self._held():
+        for record in self._called():
             if self.store.state().epoch != epoch:
                 raise OvertakenError("the fuse's state changed while its keys were being enabled")
             if record.ref not in results:
@@ -118,8 +118,8 @@ class RestoreFuse:
                 return switch_on(store, key.id)
         return Switched("disabled", f"there is no key store {key.store!r} here")
 
-    def _held(self) -> list[KeyRecord]:
-        return [each for each in self.store.records() if each.status in HELD]
+    def _called(self) -> list[KeyRecord]:
+        return [each for each in self.store.records() if each.status in CALLED]
 
 
 def _summed_up(

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from spendfuse.fuse.key import Key
 from spendfuse.fuse.keys.memory import MemoryKeys
 from spendfuse.fuse.memory import MemoryFuse
-from spendfuse.fuse.records import HELD
+from spendfuse.fuse.records import CALLED
 from spendfuse.fuse.restore import RestoreFuse
 from spendfuse.fuse.store import OvertakenError
 from spendfuse.fuse.trip import TripFuse
@@ -138,7 +138,7 @@ class AnyCrash(RuleBasedStateMachine):
         records = [each for each in self.store.records() if each.key.id == key_id]
         mine = [each for each in records if each.trip_id == self.working_on]
         assert mine, f"{key_id} is disabled without a restore record"
-        assert mine[0].key.enabled or any(each.status in HELD for each in records)
+        assert mine[0].key.enabled or any(each.status in CALLED for each in records)
 
     def _is_ours(self, key_id):
         assert key_id not in self.theirs, f"a person disabled {key_id}, and we enable it"
@@ -251,7 +251,7 @@ class AnyCrash(RuleBasedStateMachine):
     def a_person_disables_a_key(self, id):
         # Not while our own call's result is unknown: nobody can tell whose deed it was then,
         # nor after they enabled a key of ours behind our back.
-        held = {each.key.id for each in self.store.records() if each.status in HELD}
+        held = {each.key.id for each in self.store.records() if each.status in CALLED}
         if id in self._enabled() and id not in held:
             self.keys.put(self._key(id, enabled=False))
             self.theirs.add(id)
@@ -275,7 +275,7 @@ class AnyCrash(RuleBasedStateMachine):
 
     @invariant()
     def whatever_is_disabled_is_theirs_or_can_be_restored(self):
-        held = {each.key.id for each in self.store.records() if each.status in HELD}
+        held = {each.key.id for each in self.store.records() if each.status in CALLED}
         disabled = {key.id for key in self.keys.all_keys()} - self._enabled()
 
         assert disabled <= held | self.theirs

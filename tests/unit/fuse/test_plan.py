@@ -77,13 +77,22 @@ def test_a_key_that_this_fuse_disabled_is_not_somebodys_decision(trip_id):
     assert left.reason == "already disabled by this fuse"
 
 
-def test_a_key_disabled_but_not_yet_verified_is_taken_up_again():
-    record = KeyRecord(ORDER.id, a_key("k"), "disabling")
+@pytest.mark.parametrize("status", ["disabling", "failed"])
+def test_a_key_disabled_but_not_yet_verified_is_taken_up_again(status):
+    record = KeyRecord(ORDER.id, a_key("k"), status)
 
     assert ids(plan_trip([a_key("k", enabled=False)], ORDER, [record]).disable) == ["k"]
 
 
-@pytest.mark.parametrize("status", ["planned", "failed", "left", "restored"])
+def test_a_key_that_an_earlier_trip_called_for_in_vain_and_is_disabled_by_now_is_ours():
+    record = KeyRecord("an earlier one", a_key("k"), "failed")
+
+    (left,) = plan_trip([a_key("k", enabled=False)], ORDER, [record]).left
+
+    assert not left.by_somebody
+
+
+@pytest.mark.parametrize("status", ["planned", "left", "restored"])
 def test_a_key_found_disabled_that_this_trip_had_not_disabled_is_somebodys(status):
     record = KeyRecord(ORDER.id, a_key("k"), status)
 

@@ -15,7 +15,7 @@ from spendfuse.fuse.memory import MemoryFuse
 from spendfuse.fuse.records import Trip
 from spendfuse.fuse.restore import Restored, RestoreFuse
 from spendfuse.fuse.store import OvertakenError
-from spendfuse.fuse.trip import TripFuse
+from spendfuse.fuse.trip import MAX_PASSES, TripFuse
 from spendfuse.fuse_state import MANUAL, Allowance, FuseState, TripOrder
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -92,6 +92,19 @@ def test_a_plan_changes_nothing(trip, restore, keys, store):
     assert plan.new_allowances == (Allowance("all", "2026-11", 1, 1140),)
     assert enabled(keys) == []
     assert store.state().epoch == 1
+
+
+def test_a_call_that_took_effect_after_the_trip_gave_up_is_undone(trip, restore, keys, store):
+    keys.failing = {"a"}
+    for _ in range(MAX_PASSES):
+        trip()
+    keys.failing = set()
+    keys.put(a_key("a", enabled=False))
+
+    restore()
+
+    assert enabled(keys) == ["a", "b"]
+    assert statuses(store) == ["restored", "restored"]
 
 
 def test_a_second_restore_does_nothing(trip, restore, store, reports):

@@ -203,6 +203,32 @@ def test_a_key_with_an_unknown_result_is_neither_done_nor_forgotten(house):
     assert house.statuses()["b"] == "disabled"
 
 
+def test_a_call_that_takes_effect_after_it_was_read_back_is_verified_and_can_be_restored(house):
+    house.keys.failing = {"b"}
+    house.deliver()
+    house.keys.failing = set()
+    house.keys.put(a_key("b", enabled=False))
+
+    assert house.deliver().finished
+    assert house.statuses() == {"a": "disabled", "b": "disabled"}
+    assert "Disabled: name-b (b)" in house.reports[-1].details
+
+    house.restore()
+    assert house.enabled() == ["a", "b"]
+
+
+def test_a_failed_key_is_marked_again_before_it_is_touched_again(house):
+    house.keys.failing = {"b"}
+    house.deliver()
+    house.keys.failing = set()
+    disable, seen = house.keys.disable, []
+    house.keys.disable = lambda key_id: (seen.append(house.statuses()["b"]), disable(key_id))
+
+    house.deliver()
+
+    assert seen == ["disabling"]
+
+
 def test_a_key_deleted_during_the_trip_is_no_failure(house):
     disable = house.keys.disable
 
