@@ -47,7 +47,8 @@ class AlertsStack(Stack):
         for email in emails:
             self.topics.mail.add_subscription(subscriptions.EmailSubscription(email))
         self.notify = self._notify(asset, slack_webhook_secret)
-        self._outputs()
+        set_up = {"email": bool(emails), "slack": bool(slack_webhook_secret)}
+        self._outputs([channel for channel, is_set_up in set_up.items() if is_set_up])
 
     def _notify(self, asset: Path, slack_webhook_secret: str | None) -> Function:
         queue = self.queue.queue
@@ -89,7 +90,7 @@ class AlertsStack(Stack):
             arn_format=ArnFormat.COLON_RESOURCE_NAME,
         )
 
-    def _outputs(self) -> None:
+    def _outputs(self, channels: Sequence[str]) -> None:
         topics: dict[str, sns.Topic] = {
             "AlertsTopicArn": self.topics.alerts,
             "TripsTopicArn": self.topics.trips,
@@ -100,3 +101,4 @@ class AlertsStack(Stack):
         CfnOutput(self, "NotifyQueueUrl", value=self.queue.queue.queue_url)
         CfnOutput(self, "NotifyDeadLetterQueueUrl", value=self.queue.dead_letters.queue_url)
         CfnOutput(self, "IncidentTableName", value=self.incidents.table_name)
+        CfnOutput(self, "AlertChannels", value=",".join(channels))

@@ -26,7 +26,8 @@ def played(stage: Deployed, report: Report) -> Report:
 def test_the_story_goes_from_the_first_alert_to_the_key_that_works_again(
     played: Report, tmp_path: Path
 ) -> None:
-    played.write(tmp_path / "report.json", STEPS)
+    with played.kept(tmp_path / "report.json", STEPS):
+        pass
     written = json.loads((tmp_path / "report.json").read_text())
 
     assert written["passed"]

@@ -157,6 +157,7 @@ OUTPUTS = {
         "NotifyQueueUrl": "alerts/NotifyQueue",
         "NotifyDeadLetterQueueUrl": "alerts/NotifyQueueDeadLetters",
         "IncidentTableName": "alerts/IncidentTable",
+        "AlertChannels": "email,slack",
     },
     "fuse": {
         "FuseTableName": "fuse/FuseTable",

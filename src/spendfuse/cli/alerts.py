@@ -30,7 +30,7 @@ def alerts() -> None:
     "channels",
     multiple=True,
     type=click.Choice(sorted(CHANNELS)),
-    help="Only this one. Can be given more than once. Default: all.",
+    help="Only this one. Can be given more than once. Default: all that are set up.",
 )
 @click.option("--wait", "wait_seconds", default=60, show_default=True, help="Seconds to wait.")
 @click.pass_obj
@@ -46,8 +46,8 @@ def test(context: Context, channels: tuple[str, ...], wait_seconds: int) -> None
         spendfuse alerts test
         spendfuse alerts test --channel slack --wait 20
     """
-    alert = _test_alert(context, channels or tuple(sorted(CHANNELS)))
     outputs = context.outputs()
+    alert = _test_alert(context, channels or tuple(outputs["AlertChannels"].split(",")))
     try:
         context.client("sns").publish(TopicArn=outputs["AlertsTopicArn"], Message=alert.to_json())
     except (BotoCoreError, ClientError) as error:

@@ -14,6 +14,7 @@ from spendfuse.sandbox.demo.stage import deployed
 from spendfuse.sandbox.signals import ended_by_signals
 
 FOLDER = Path("build/demo")
+REPORT = FOLDER / "report.json"
 TRACE_LIMIT_USD = "1000000"
 
 
@@ -36,23 +37,24 @@ def demo(trace_file: Path | None) -> None:
         spendfuse demo --trace AzureLLMInferenceTrace_conv.csv
     """
     report = Report(say=click.echo, clock=time.monotonic)
-    with ended_by_signals():
-        steps = _play(report) if trace_file is None else _replay(report, trace_file)
-    report.write(FOLDER / "report.json", steps)
-    click.echo(f"\nAll {len(steps)} steps done; nothing is left running. {FOLDER / 'report.json'}")
+    steps = story.STEPS if trace_file is None else trace.STEPS
+    with ended_by_signals(), report.kept(REPORT, steps):
+        if trace_file is None:
+            _play(report)
+        else:
+            _replay(report, trace_file)
+    click.echo(f"\nAll {len(steps)} steps done; nothing is left running. {REPORT}")
 
 
-def _play(report: Report) -> tuple[str, ...]:
+def _play(report: Report) -> None:
     project = Path.cwd()
     with deployed(project, FOLDER, report, monthly_limit_usd=story.LIMIT_USD) as stage:
         story.Story(stage, RagApp(stage), report, project).play()
-    return story.STEPS
 
 
-def _replay(report: Report, file: Path) -> tuple[str, ...]:
+def _replay(report: Report, file: Path) -> None:
     trace.read_trace(file)  # a file that can't be read is told before anything is started
     with deployed(
         Path.cwd(), FOLDER, report, monthly_limit_usd=TRACE_LIMIT_USD, with_app=False
     ) as stage:
         trace.replay(stage, file, report, budget=story.BUDGET)
-    return trace.STEPS

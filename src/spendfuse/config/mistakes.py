@@ -15,7 +15,7 @@ from spendfuse.config.schema import SpendfuseBlock
 
 _URL = re.compile(r"(https?://[^/\s'\"]+)[^\s'\"]*")
 _SHOWN = 60
-_SECRET_KEY = "webhook_secret"
+_SECRET_KEY = "webhook_secret"  # noqa: S105 - the key, not a secret
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,9 +83,10 @@ def _tags(value: dict[str, str]) -> dict[str, str]:
         raise ValueError(f"add the required tags {', '.join(missing)}")
     keys = [key for key in value if not _TAG_KEY.fullmatch(key)]
     if keys or len(value) > MAX_TAGS:
+        mend = ", ".join(map(repr, keys)) or "their number"
         raise ValueError(
-            f"a resource takes {MAX_TAGS} tags, their keys of letters, digits, spaces and _.:/=+-@, "
-            f"not beginning with aws:; mend {', '.join(map(repr, keys)) or 'their number'}"
+            f"a resource takes {MAX_TAGS} tags, their keys of letters, digits, spaces and "
+            f"_.:/=+-@, not beginning with aws:; mend {mend}"
         )
     wrong = [tag for tag, text in value.items() if not _TAG_VALUE.fullmatch(text)]
     if wrong:

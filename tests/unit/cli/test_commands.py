@@ -96,7 +96,11 @@ def deployed() -> Iterator[Context]:
     with mock_aws():
         topic = aws("sns").create_topic(Name="alerts")["TopicArn"]
         context = Context(deployment="acme", aws=aws, now=lambda: NOW)
-        context._outputs.update(AlertsTopicArn=topic, IncidentTableName=make_table("incidents"))
+        context._outputs.update(
+            AlertsTopicArn=topic,
+            IncidentTableName=make_table("incidents"),
+            AlertChannels="email,slack",
+        )
         yield context
 
 
@@ -126,6 +130,13 @@ def test_alerts_test_says_which_channel_delivered(deployed: Context) -> None:
 
     assert result.exit_code == 0
     assert result.output.splitlines() == ["email  delivered", "slack  delivered"]
+
+
+def test_alerts_test_asks_of_no_channel_that_is_not_set_up(deployed: Context) -> None:
+    deployed._outputs["AlertChannels"] = "email"
+    deployed._clients["sns"] = Notify(deployed, "email")
+
+    assert run("alerts", "test", context=deployed).output.splitlines() == ["email  delivered"]
 
 
 def test_alerts_test_exits_with_3_when_a_channel_does_not_deliver(deployed: Context) -> None:

@@ -22,7 +22,8 @@ def test_each_step_has_its_seconds(tmp_path: Path) -> None:
     report = a_report("a", "b")
     report.measured("usage_to_slack_seconds", 0.31)
     report.measured("usage_to_slack_seconds", 0.11)
-    report.write(tmp_path / "report.json", ["a", "b"])
+    with report.kept(tmp_path / "report.json", ["a", "b"]):
+        pass
     written = json.loads((tmp_path / "report.json").read_text())
 
     assert written["passed"]
@@ -32,9 +33,24 @@ def test_each_step_has_its_seconds(tmp_path: Path) -> None:
 
 
 def test_a_missing_step_is_an_error_and_stands_in_the_file(tmp_path: Path) -> None:
-    with pytest.raises(DemoError, match="these steps are missing: b"):
-        a_report("a").write(tmp_path / "report.json", ["a", "b"])
+    with (
+        pytest.raises(DemoError, match="these steps are missing: b"),
+        a_report("a").kept(tmp_path / "report.json", ["a", "b"]),
+    ):
+        pass
 
     written = json.loads((tmp_path / "report.json").read_text())
     assert not written["passed"]
     assert written["missing"] == ["b"]
+
+
+def test_a_story_that_breaks_off_leaves_no_report_of_an_earlier_one(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    with a_report("a").kept(path, ["a"]):
+        pass
+    with pytest.raises(DemoError), a_report("a").kept(path, ["a"]):
+        raise DemoError("the key still works")
+
+    written = json.loads(path.read_text())
+    assert not written["passed"]
+    assert written["error"] == "the key still works"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import statistics
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from spendfuse.errors import SpendfuseError
@@ -51,27 +52,38 @@ class Report:
         done = {step.name for step in self.steps}
         return [name for name in expected if name not in done]
 
-    def write(self, path: Path, expected: Sequence[str]) -> None:
-        """Write report.json.
+    @contextlib.contextmanager
+    def kept(self, path: Path, expected: Sequence[str]) -> Iterator[None]:
+        """Write report.json when the story is over, however it ends.
 
         Raises:
-            DemoError: a step is missing; the file says so as well.
+            DemoError: a step is missing, though nothing else went wrong.
         """
+        path.unlink(missing_ok=True)
+        error = None
+        try:
+            yield
+        except BaseException as broke_off:
+            error = str(broke_off) or type(broke_off).__name__
+            raise
+        finally:
+            self._write(path, expected, error)
+        missing = self.missing(expected)
+        if missing:
+            raise DemoError(f"these steps are missing: {', '.join(missing)}; see {path.name}")
+
+    def _write(self, path: Path, expected: Sequence[str], error: str | None) -> None:
         missing = self.missing(expected)
         report = {
-            "passed": not missing,
+            "passed": not missing and error is None,
             "missing": missing,
+            "error": error,
             "seconds": round(self._last - self._begin, 2),
             "figures": {
                 figure: {"median": round(statistics.median(values), 2), "samples": values}
                 for figure, values in self.samples.items()
             },
-            "steps": [
-                {"name": step.name, "seconds": step.seconds, "detail": step.detail}
-                for step in self.steps
-            ],
+            "steps": [asdict(step) for step in self.steps],
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-        if missing:
-            raise DemoError(f"these steps are missing: {', '.join(missing)}; see {path.name}")
