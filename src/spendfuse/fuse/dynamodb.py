@@ -129,19 +129,19 @@ class DynamoFuse:
     def mark_reported(self, trip_id: str, outcome: str) -> None:
         self._update_trip(trip_id, "ADD reported :outcome", {":outcome": {"SS": [outcome]}})
 
-    def set_status(self, trip_id: str, status: TripStatus) -> None:
-        values = {":status": {"S": status}, ":restored": {"S": "restored"}}
-        try:
-            self._call(
-                "update_item",
-                Key=self._key(f"trip#{trip_id}"),
-                UpdateExpression="SET #status = :status",
-                ConditionExpression="attribute_exists(pk) AND #status <> :restored",
-                ExpressionAttributeNames={"#status": "status"},
-                ExpressionAttributeValues=values,
-            )
-        except OvertakenError:
-            return  # It is restored, and stays so.
+    def set_status(self, seen: Trip, status: TripStatus) -> None:
+        self._call(
+            "update_item",
+            Key=self._key(f"trip#{seen.id}"),
+            UpdateExpression="SET #status = :status",
+            ConditionExpression="#status = :seen AND epoch = :epoch",
+            ExpressionAttributeNames={"#status": "status"},
+            ExpressionAttributeValues={
+                ":status": {"S": status},
+                ":seen": {"S": seen.status},
+                ":epoch": _n(seen.epoch),
+            },
+        )
 
     def _update_trip(self, trip_id: str, expression: str, values: Mapping[str, Any]) -> None:
         self._call(

@@ -61,10 +61,11 @@ class MemoryFuse:
         reported = tuple(sorted({*trip.reported, outcome}))
         self._trips[trip_id] = replace(trip, reported=reported)
 
-    def set_status(self, trip_id: str, status: TripStatus) -> None:
-        trip = self._trips[trip_id]
-        if trip.status != "restored":
-            self._trips[trip_id] = replace(trip, status=status)
+    def set_status(self, seen: Trip, status: TripStatus) -> None:
+        trip = self._trips[seen.id]
+        if (trip.status, trip.epoch) != (seen.status, seen.epoch):
+            raise OvertakenError(f"trip {seen.id}: it is {trip.status} by now")
+        self._trips[seen.id] = replace(trip, status=status)
 
     def put_record(self, record: KeyRecord) -> None:
         self._records.setdefault((record.trip_id, record.ref), record)

@@ -10,7 +10,7 @@ the state, and ``status`` shows what is left. If the fuse blows again meanwhile,
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from spendfuse.fuse import report
@@ -97,9 +97,21 @@ class RestoreFuse:
         if not done.failed:
             for trip in plan.trips:
                 if trip.holds_fuse:
-                    self.store.set_status(trip.id, "restored")
+                    self._mark_restored(trip)
         self.tell(_report(plan, epoch, done))
         return done
+
+    def _mark_restored(self, trip: Trip) -> None:
+        """Close a trip that this restore undid, also when it was finished meanwhile.
+
+        One that stands otherwise has begun anew: that is a cause which this restore did not see.
+        """
+        for seen in (trip, replace(trip, status="done")):
+            try:
+                self.store.set_status(seen, "restored")
+            except OvertakenError:
+                continue
+            return
 
     def _enable_all(self, epoch: int) -> list[tuple[Key, Switched]]:
         results: dict[KeyRef, tuple[Key, Switched]] = {}

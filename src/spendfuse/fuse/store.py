@@ -67,8 +67,12 @@ class FuseStore(Protocol):
         """Remember that people were told of this outcome."""
         ...
 
-    def set_status(self, trip_id: str, status: TripStatus) -> None:
-        """Set how far the trip has got; one that is restored stays so."""
+    def set_status(self, seen: Trip, status: TripStatus) -> None:
+        """Set how far a trip has got, if it still has the status and epoch that the caller saw.
+
+        Raises:
+            OvertakenError: another worker or a restore has moved it on.
+        """
         ...
 
     def put_record(self, record: KeyRecord) -> None:

@@ -106,6 +106,11 @@ class TripFuse:
         self._write_down(trip, plan)
         try:
             trip = self._begun(trip, state)
+        except OvertakenError:
+            # Another order or a duplicate of this one was faster. What the records say by now is
+            # that worker's, and not this one's to settle.
+            return Tripped(trip, finished=False)
+        try:
             for key in plan.disable:
                 if not may_go_on():
                     return Tripped(trip, finished=False)
@@ -178,21 +183,18 @@ class TripFuse:
         order, state = trip.order, self.store.state()
         is_over = refusal(order, state, mode=self.mode, now=self.now()) is not None
         if order.is_manual or is_over:
-            return Tripped(trip, finished=trip.status != "planning")
-        self.store.set_status(trip.id, "planning")
+            return Tripped(trip, finished=True)
+        self._move(trip, "planning")
         return Tripped(trip, finished=False)
 
     def _settle(self, trip: Trip) -> None:
         """Put back what this trip switched after it had been overtaken.
 
-        If another trip has blown the fuse since, the key stays off and the next restore
-        enables it.
+        If another trip has blown the fuse since, the key stays as it is, and so does its record,
+        which makes the next restore look at it: that it is disabled was never verified.
         """
         for record in self._records(trip):
-            if record.status == "disabling":
-                if self.store.state().state == "tripped":
-                    self.store.mark_record(trip.id, record.ref, "disabled")
-                    continue
+            if record.status == "disabling" and self.store.state().state != "tripped":
                 done = switch_on(self._store_of(record.key), record.key.id)
                 self.store.mark_record(trip.id, record.ref, done.status, note=done.note)
 
@@ -214,8 +216,17 @@ class TripFuse:
     def _close(self, trip: Trip, status: TripStatus, news: Report) -> Tripped:
         # First the news: a crash in between repeats it, the other order would lose it.
         self._tell_once(trip, news)
-        self.store.set_status(trip.id, status)
+        if not self._move(trip, status):
+            return Tripped(trip, finished=False)
         return Tripped(replace(trip, status=status), finished=True)
+
+    def _move(self, trip: Trip, status: TripStatus) -> bool:
+        """Set the trip's status; False if another worker or a restore was faster."""
+        try:
+            self.store.set_status(trip, status)
+        except OvertakenError:
+            return False
+        return True
 
     def _tell_once(self, trip: Trip, news: Report) -> None:
         if news.outcome not in trip.reported:

@@ -100,7 +100,7 @@ def test_blowing_at_a_wrong_epoch_leaves_the_trip_in_planning(store):
 
 def test_blowing_for_a_trip_that_is_over_leaves_the_state(store):
     store.open_trip(TRIP)
-    store.set_status(TRIP.id, "past")
+    store.set_status(TRIP, "past")
 
     with pytest.raises(OvertakenError):
         store.blow(TRIP.id, epoch=0, at=NOW)
@@ -177,11 +177,29 @@ def test_reports_and_passes_add_up(store):
 
 def test_a_restored_trip_stays_restored(store):
     store.open_trip(TRIP)
-    store.set_status(TRIP.id, "done")
-    store.set_status(TRIP.id, "restored")
-    store.set_status(TRIP.id, "done")
+    store.set_status(TRIP, "done")
+    done = store.open_trip(TRIP)
+    store.set_status(done, "restored")
+
+    with pytest.raises(OvertakenError):
+        store.set_status(done, "done")
 
     assert store.open_trip(TRIP).status == "restored"
+
+
+@pytest.mark.parametrize(
+    "seen", [TRIP, replace(TRIP, status="tripping"), replace(TRIP, status="done", epoch=1)]
+)
+def test_a_status_is_set_only_where_the_trip_stands_as_it_was_seen(store, seen):
+    tripped(store)
+
+    with pytest.raises(OvertakenError):
+        store.set_status(seen, "planning")
+
+    (trip,) = store.trips()
+    assert (trip.status, trip.epoch) == ("tripping", 1)
+    store.set_status(trip, "done")
+    assert store.open_trip(TRIP) == replace(trip, status="done")
 
 
 def test_a_restore_record_is_written_once_and_keeps_what_was_before(store):

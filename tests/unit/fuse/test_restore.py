@@ -252,6 +252,42 @@ def test_a_restore_stops_when_the_fuse_blows_again(trip, restore, keys, store):
     assert store.state().allowance("all", "2026-11") == Allowance("all", "2026-11", 2, 1140)
 
 
+def test_a_trip_that_is_done_by_the_end_of_the_restore_is_restored(trip, restore, keys, store):
+    keys.failing = {"a"}
+    trip()
+    keys.failing = set()
+    (tripping,) = store.trips()
+    enable = keys.enable
+
+    def done_meanwhile(key_id):
+        keys.enable = enable
+        store.set_status(tripping, "done")
+        enable(key_id)
+
+    keys.enable = done_meanwhile
+    restore()
+
+    assert [each.status for each in store.trips()] == ["restored"]
+
+
+def test_a_trip_that_began_anew_during_the_restore_is_not_called_restored(
+    trip, restore, keys, store
+):
+    trip()
+    (done,) = store.trips()
+    enable = keys.enable
+
+    def begun_anew(key_id):
+        keys.enable = enable
+        store.set_status(done, "planning")
+        enable(key_id)
+
+    keys.enable = begun_anew
+    restore()
+
+    assert [each.status for each in store.trips()] == ["planning"]
+
+
 def test_nothing_is_enabled_when_the_state_can_not_be_armed(trip, restore, keys, store):
     trip()
 

@@ -454,6 +454,88 @@ def test_a_trip_overtaken_by_another_trip_leaves_its_key_to_the_next_restore(hou
     assert house.enabled() == ["a", "b"]
 
 
+class DiedError(Exception):
+    """The other worker ends here."""
+
+
+def test_a_duplicate_that_never_began_leaves_the_other_workers_records_alone(house):
+    blow, disable = house.store.blow, house.keys.disable
+
+    def die(_key_id):
+        raise DiedError
+
+    def the_other_is_faster_and_dies(trip_id, **how):
+        house.store.blow, house.keys.disable = blow, die
+        with pytest.raises(DiedError):
+            house.deliver()
+        house.keys.disable = disable
+        blow(trip_id, **how)
+
+    house.store.blow = the_other_is_faster_and_dies
+
+    assert not house.deliver().finished
+    assert house.statuses() == {"a": "planned", "b": "disabling"}
+    assert [trip.status for trip in house.store.trips()] == ["tripping"]
+    assert house.told() == []
+
+    assert house.deliver().finished
+    assert house.enabled() == []
+    assert house.told() == ["done"]
+
+
+def test_an_order_overtaken_by_another_before_it_began_joins_it(house):
+    blow = house.store.blow
+
+    def the_other_is_faster(trip_id, **how):
+        house.store.blow = blow
+        house.deliver(replace(ORDER, budget="a-team"))
+        blow(trip_id, **how)
+
+    house.store.blow = the_other_is_faster
+
+    assert not house.deliver().finished
+    done = house.deliver()
+    assert (done.finished, done.trip.status, done.trip.joined) == (True, "done", True)
+    assert house.told() == ["done", "done"]
+
+
+def test_a_trip_that_another_worker_moved_on_is_not_closed_by_a_late_one(house):
+    house.keys.put(Key("memory", "a", "name-a", enabled=True))
+    house.keys.put(Key("memory", "b", "name-b", enabled=True))
+
+    def tag_a_key_and_trip_it(_report):
+        house.trip = replace(house.trip, tell=house.reports.append)
+        house.keys.put(a_key("a"))
+        house.deliver(may_go_on=lambda: False)
+
+    house.trip = replace(house.trip, tell=tag_a_key_and_trip_it)
+
+    assert not house.deliver().finished
+    assert [trip.status for trip in house.store.trips()] == ["tripping"]
+
+
+def test_a_key_whose_result_is_unknown_is_not_called_disabled_without_a_look(house):
+    def die(_key_id):
+        raise DiedError
+
+    disable, house.keys.disable = house.keys.disable, die
+    with pytest.raises(DiedError):
+        house.deliver()
+    house.keys.disable = disable
+    plan = house.restore.plan()
+    house.store.arm(plan.allowances, epoch=plan.state.epoch, at=NOW)
+    # The second trip finds another key: the first one's is still working.
+    house.keys.put(Key("memory", "a", "name-a", enabled=True))
+    house.keys.put(Key("memory", "b", "name-b", enabled=True))
+    house.keys.put(a_key("c"))
+    house.deliver(replace(ORDER, budget="a-team"))
+
+    house.deliver()
+
+    statuses = {(each.trip_id, each.key.id): each.status for each in house.store.records()}
+    assert statuses[ORDER.id, "b"] == "disabling"
+
+
 def test_a_restore_that_did_not_know_of_an_order_does_not_swallow_it(house):
     house.deliver()
     house.keys.put(a_key("new"))
