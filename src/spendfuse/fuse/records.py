@@ -19,7 +19,9 @@ TripStatus = Literal[
 ]
 """``planning`` has touched nothing; ``tripping`` has set the state and disables keys; the others
 are final: ``done`` (what failed is in the records), ``empty`` (no key to disable), ``dry-run``
-and ``off`` (by the configured mode), ``past`` (its period is over), ``stale`` (restored since)."""
+and ``off`` (by the configured mode), ``past`` (its period is over), ``stale`` (restored since).
+Keys can be tagged and the fuse armed: until its period is over, an order that ended as ``empty``
+or ``off`` is judged anew when it is given again."""
 
 KeyStatus = Literal["planned", "disabling", "disabled", "failed", "left", "restored", "gone"]
 """``planned``: untouched. ``disabling``: called, result unknown. ``failed``: it still worked when
@@ -60,6 +62,11 @@ class Trip:
     @property
     def is_final(self) -> bool:
         return self.status not in ("planning", "tripping")
+
+    @property
+    def may_still_blow(self) -> bool:
+        """Whether the order did nothing yet, and could when it is given again."""
+        return self.status in ("planning", "empty", "off")
 
     @property
     def holds_fuse(self) -> bool:

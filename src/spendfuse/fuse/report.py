@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from spendfuse.fuse.key import FUSE_TAG
 from spendfuse.fuse.plan import LeftAlone
 from spendfuse.fuse.records import KeyRecord, Trip
 from spendfuse.fuse_state import Allowance
@@ -18,6 +19,7 @@ from spendfuse.money import display_usd
 NAMED = 20
 """Keys named in one report; the rest are counted."""
 HOW_TO_RESTORE = "To undo it: spendfuse fuse restore (shows what it would do; --yes does it)"
+STOP_BY_HAND = 'spendfuse fuse trip --reason "over budget" --yes'
 
 Severity = Literal["info", "warning", "critical"]
 Outcome = Literal[
@@ -81,6 +83,8 @@ def _blown_headline(trip: Trip, outcome: Outcome, deeds: Deeds) -> str:
 def not_blown(trip: Trip, outcome: Outcome, reason: str, deeds: Deeds = Deeds()) -> Report:
     """Report an order that disabled nothing: the traffic goes on, and people must know."""
     details = [f"Cause: {trip.cause}", *_left(deeds)]
+    if outcome in ("empty", "off"):
+        details += _goes_on(trip)
     # Only ``empty`` comes as a surprise: it was to trip, and there was nothing to disable.
     severity: Severity = "critical" if outcome == "empty" else "warning"
     return _report(trip, outcome, severity, f"Fuse NOT tripped: {reason}", details)
@@ -93,6 +97,7 @@ def rehearsed(trip: Trip, would_disable: Sequence[str], deeds: Deeds) -> Report:
         *_named("Would be disabled", would_disable),
         *_left(deeds),
         "The fuse's mode is dry-run: nothing was changed, and this order is used up.",
+        *_goes_on(trip),
     ]
     headline = f"Dry run: the fuse would have disabled {_count(len(would_disable))}"
     return _report(trip, "dry-run", "warning", headline, details)
@@ -170,6 +175,14 @@ def _named(what: str, names: Sequence[str]) -> list[str]:
     if len(names) > NAMED:
         lines.append(f"{what}: and {len(names) - NAMED} more")
     return lines
+
+
+def _goes_on(trip: Trip) -> list[str]:
+    tag = f"{FUSE_TAG}={trip.order.fuse}"
+    return [
+        f"The spending goes on, and this order is not sent again in {trip.order.period}.",
+        f"To stop it: tag the API keys that spend with {tag}, then run: {STOP_BY_HAND}",
+    ]
 
 
 def _left(deeds: Deeds) -> list[str]:

@@ -34,7 +34,7 @@ class RestorePlan:
     allowances: dict[str, Allowance]
     """All that will be in force."""
     trips: tuple[Trip, ...]
-    """The trips that it undoes."""
+    """The trips that it undoes, and the orders that it answers before they blow the fuse."""
 
     @property
     def is_empty(self) -> bool:
@@ -67,9 +67,7 @@ class RestoreFuse:
         trips = self.store.trips()
         state = self.store.state()
         is_tripped = state.state == "tripped"
-        undone = [
-            each for each in trips if each.holds_fuse or (is_tripped and each.status == "planning")
-        ]
+        undone = [each for each in trips if each.holds_fuse or (is_tripped and each.may_still_blow)]
         allowances = dict(state.allowances)
         if is_tripped:
             allowances = after_restore(state, undone, self.spent, self.now())

@@ -21,7 +21,7 @@ from datetime import datetime
 from spendfuse.definitions import FuseMode
 from spendfuse.errors import InputError, SpendfuseError, UnavailableError
 from spendfuse.fuse import report
-from spendfuse.fuse.judgement import refusal
+from spendfuse.fuse.judgement import Refusal, refusal
 from spendfuse.fuse.key import Key, KeyStore
 from spendfuse.fuse.plan import Plan, no_key_reason, plan_trip
 from spendfuse.fuse.records import KeyRecord, Trip, TripStatus
@@ -80,15 +80,22 @@ class TripFuse:
         if trip.status == "restored":
             self._settle(trip)
         if trip.is_final:
-            return Tripped(trip, finished=True)
+            if not trip.may_still_blow or self._refusal(order, state) is not None:
+                return Tripped(trip, finished=True)
+            if not self._move(trip, "planning"):
+                return Tripped(trip, finished=False)
+            trip = replace(trip, status="planning")
         if trip.status == "planning":
-            verdict = refusal(order, state, mode=self.mode, now=self.now())
+            verdict = self._refusal(order, state)
             if verdict is not None:
                 news = report.not_blown(trip, verdict.status, verdict.reason)
                 return self._close(trip, verdict.status, news)
         elif state.epoch != trip.epoch:
             return self._overtaken(trip)
         return self._pass(trip, state, may_go_on)
+
+    def _refusal(self, order: TripOrder, state: FuseState) -> Refusal | None:
+        return refusal(order, state, mode=self.mode, now=self.now())
 
     def _pass(self, trip: Trip, state: FuseState, may_go_on: Callable[[], bool]) -> Tripped:
         listed, unreachable = self._listed()
@@ -180,9 +187,8 @@ class TripFuse:
         It stands when the restore did not know of this order: it left no allowance for it.
         """
         self._settle(trip)
-        order, state = trip.order, self.store.state()
-        is_over = refusal(order, state, mode=self.mode, now=self.now()) is not None
-        if order.is_manual or is_over:
+        is_over = self._refusal(trip.order, self.store.state()) is not None
+        if trip.order.is_manual or is_over:
             return Tripped(trip, finished=True)
         self._move(trip, "planning")
         return Tripped(trip, finished=False)

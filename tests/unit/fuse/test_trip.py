@@ -285,6 +285,90 @@ def test_an_empty_plan_does_nothing_and_says_so_loudly(keys):
     assert house.reports[0].severity == "critical"
 
 
+UNTAGGED = Key("memory", "a", "", enabled=True)
+BY_HAND = 'spendfuse fuse trip --reason "over budget" --yes'
+
+
+@pytest.mark.parametrize("mode", ["armed", "off", "dry-run"])
+def test_a_report_of_nothing_done_says_that_the_spending_goes_on_and_how_to_stop_it(mode):
+    house = House(UNTAGGED, mode=mode)
+    house.deliver()
+
+    (report,) = house.reports
+    said = "The spending goes on, and this order is not sent again in 2026-11."
+    assert said in report.details
+    assert (
+        f"To stop it: tag the API keys that spend with spendfuse:fuse=llm, then run: {BY_HAND}"
+        in report.details
+    )
+
+
+@pytest.mark.parametrize("period", ["2026-10", "2026-12"])
+def test_a_report_about_another_period_asks_for_nothing(house, period):
+    house.deliver(replace(ORDER, period=period))
+
+    assert BY_HAND not in "".join(house.reports[0].details)
+
+
+def test_an_order_that_found_no_key_trips_once_there_is_one_and_it_is_given_again():
+    house = House(UNTAGGED)
+    house.deliver()
+    house.keys.put(a_key("a"))
+
+    done = house.deliver()
+
+    assert (done.finished, done.trip.status) == (True, "done")
+    assert house.enabled() == []
+    assert house.told() == ["empty", "done"]
+
+
+def test_an_order_that_came_while_the_fuse_was_off_trips_once_it_is_armed_and_given_again():
+    house = House(mode="off")
+    house.deliver()
+    house.trip = replace(house.trip, mode="armed")
+
+    house.deliver()
+
+    assert house.enabled() == []
+    assert house.told() == ["off", "done"]
+
+
+@pytest.mark.parametrize("mode", ["armed", "off"])
+def test_an_order_given_again_with_the_same_outcome_is_not_reported_again(mode):
+    house = House(UNTAGGED, mode=mode)
+    house.deliver()
+
+    assert house.deliver().finished
+    assert len(house.told()) == 1
+
+
+def test_an_order_that_found_no_key_is_over_with_its_period():
+    house = House(UNTAGGED)
+    house.deliver()
+    house.keys.put(a_key("a"))
+    house.now = datetime(2026, 12, 1, tzinfo=UTC)
+
+    assert house.deliver().finished
+    assert house.enabled() == ["a"]
+    assert house.told() == ["empty"]
+
+
+def test_a_restore_answers_the_orders_that_found_no_key():
+    house = House(UNTAGGED)
+    house.deliver()
+    house.keys.put(a_key("a"))
+    house.deliver(TripOrder("llm", MANUAL, "2026-11-21", 0, 0))
+    house.restore()
+
+    house.deliver()
+
+    # Else the restore would last until the old message comes once more, and the ledger would
+    # have no threshold left at which it trips again.
+    assert house.enabled() == ["a"]
+    assert house.store.state().allowance("all", "2026-11") is not None
+    assert house.told() == ["empty", "done", "restored"]
+
+
 def test_a_dry_run_plans_reports_changes_nothing_and_is_remembered():
     house = House(mode="dry-run")
     house.deliver()
