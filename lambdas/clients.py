@@ -7,13 +7,27 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-_CONFIG = Config(
-    connect_timeout=3,
-    read_timeout=10,
-    retries={"mode": "standard", "max_attempts": 5},
-)
+ATTEMPTS = 6
+READ_SECONDS = 10
+_CONNECT_SECONDS = 3
+_LONGEST_BACK_OFF_SECONDS = 20
 
 
-def client(service: str) -> Any:
-    """Return a client of the function's own region and role."""
-    return boto3.client(service, config=_CONFIG)
+def client(service: str, *, attempts: int = ATTEMPTS, read_seconds: int = READ_SECONDS) -> Any:
+    """Return a client of the function's own region and role; ``attempts`` counts the first."""
+    config = Config(
+        connect_timeout=_CONNECT_SECONDS,
+        read_timeout=read_seconds,
+        retries={"mode": "standard", "total_max_attempts": attempts},
+    )
+    return boto3.client(service, config=config)
+
+
+def longest_call_seconds(*, attempts: int = ATTEMPTS, read_seconds: int = READ_SECONDS) -> int:
+    """Return how long one call of such a client can take: each attempt times out at the end.
+
+    botocore waits at most a second before the second attempt, and twice as long before each
+    further one.
+    """
+    back_offs = sum(min(1 << retry, _LONGEST_BACK_OFF_SECONDS) for retry in range(attempts - 1))
+    return attempts * (_CONNECT_SECONDS + read_seconds) + back_offs

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -33,8 +33,11 @@ from spendfuse.fuse.trip import TripFuse
 logger = logging.getLogger(__name__)
 logger.setLevel(logging.INFO)
 
-STOP_BEFORE_END_MILLISECONDS = 20_000
-"""Enough for the one key that is being switched, its throttled retries included."""
+KEY_STORE_ATTEMPTS = 1
+"""The key stores try again by themselves, and within a bound."""
+FUSE_TABLE_ATTEMPTS, FUSE_TABLE_READ_SECONDS = 2, 3
+STOP_BEFORE_END_MILLISECONDS = 100_000
+"""More than one key can take: two calls to its store and four to the fuse's table, all slow."""
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 5, 360
 
 
@@ -112,9 +115,13 @@ def build() -> TripOnOrder:
         alert = fuse_alert(report, definitions.deployment, utc_now())
         sns.publish(TopicArn=settings.alerts_topic_arn, Message=alert.to_json())
 
+    dynamodb = client(
+        "dynamodb", attempts=FUSE_TABLE_ATTEMPTS, read_seconds=FUSE_TABLE_READ_SECONDS
+    )
+    key_store_client = partial(client, attempts=KEY_STORE_ATTEMPTS)
     trip_fuse = TripFuse(
-        store=DynamoFuse(client("dynamodb"), settings.fuse_table, definitions.fuse.name),
-        key_stores=open_key_stores(definitions.fuse.key_stores, client),
+        store=DynamoFuse(dynamodb, settings.fuse_table, definitions.fuse.name),
+        key_stores=open_key_stores(definitions.fuse.key_stores, key_store_client),
         tell=tell,
         now=utc_now,
         mode=definitions.fuse.mode,

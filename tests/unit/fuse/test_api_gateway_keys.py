@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import pytest
-from botocore.exceptions import EndpointConnectionError
+from botocore.exceptions import ConnectionClosedError, EndpointConnectionError
 from unit.fuse.api_gateway import ApiGateway
 
 from spendfuse.errors import SettingsError, UnavailableError
 from spendfuse.fuse.key import Key, NoSuchKeyError
 from spendfuse.fuse.keys import KEY_STORES, open_key_stores
-from spendfuse.fuse.keys.api_gateway import ApiGatewayKeys, Pace
+from spendfuse.fuse.keys.api_gateway import ApiGatewayKeys, Pace, longest_call_seconds
 
 
 class Clock:
@@ -100,6 +100,47 @@ def test_a_call_that_stays_throttled_is_unavailable(aws, keys):
         keys.disable("k1")
 
 
+@pytest.mark.parametrize("request_seconds", [0.0, 0.3, 2.0, 5.0, 9.7, 13.0])
+def test_no_call_takes_longer_than_its_bound_however_slow_the_answers(
+    aws, keys, clock, request_seconds
+):
+    aws.errors = [(429, "TooManyRequestsException")] * 20
+
+    def slow(**_):
+        clock.sleep(request_seconds)
+
+    aws.client.meta.events.register_first("before-send.apigateway", slow)
+
+    with pytest.raises(UnavailableError):
+        keys.disable("k1")
+
+    assert clock.seconds <= longest_call_seconds(request_seconds)
+
+
+def test_nothing_is_waited_for_after_the_last_attempt(aws, keys, clock):
+    aws.errors = [(429, "TooManyRequestsException")] * 20
+
+    with pytest.raises(UnavailableError):
+        keys.key("k1")
+
+    assert clock.slept == [0.25, 0.5, 1.0, 2.0, 4.0]
+
+
+def test_a_fault_of_the_service_or_the_connection_is_tried_again(aws, keys):
+    failures = [ConnectionClosedError(endpoint_url="https://apigateway")]
+
+    def broken(**_):
+        if failures:
+            raise failures.pop()
+
+    aws.client.meta.events.register_first("before-send.apigateway", broken)
+    aws.errors = [(503, "ServiceUnavailableException")]
+
+    keys.disable("k1")
+
+    assert aws.enabled() == []
+
+
 @pytest.mark.parametrize(
     ("status", "code", "error"),
     [
@@ -111,7 +152,7 @@ def test_a_call_that_stays_throttled_is_unavailable(aws, keys):
     ],
 )
 def test_each_vendor_error_says_what_to_do_next(aws, keys, status, code, error):
-    aws.errors = [(status, code)]
+    aws.errors = [(status, code)] * 20
 
     with pytest.raises(error, match=code):
         keys.disable("k1")

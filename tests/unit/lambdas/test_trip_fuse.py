@@ -10,7 +10,7 @@ from aws_tables import REGION, make_table
 from moto import mock_aws
 from unit.fuse.api_gateway import PASSED_BY_MOTO, ApiGateway
 
-from lambdas import definitions_file
+from lambdas import clients, definitions_file
 from lambdas.trip_fuse import handler as trip_fuse
 from lambdas.trip_fuse.settings import Settings
 from spendfuse.alerts.alert import Alert, alert_from_json
@@ -18,6 +18,7 @@ from spendfuse.budget import Budget, Rung
 from spendfuse.clock import utc_now
 from spendfuse.definitions import AwsBudget, Definitions, FuseDefinition
 from spendfuse.errors import SettingsError
+from spendfuse.fuse.keys import api_gateway
 from spendfuse.fuse.keys.api_gateway import Pace
 from spendfuse.fuse_state import KeySpend, TripOrder
 from spendfuse.money import NANO_PER_USD
@@ -25,6 +26,7 @@ from spendfuse.period import Period
 
 MONTH = Period.containing("month", utc_now()).key
 USD = NANO_PER_USD
+RESERVE = trip_fuse.STOP_BEFORE_END_MILLISECONDS
 LADDER = (Rung(100, ("email", "slack"), trips=True),)
 DEFINITIONS = Definitions(
     deployment="llm",
@@ -63,6 +65,8 @@ class Deployed:
 
     def __init__(self, monkeypatch):
         self.api_gateway = ApiGateway()
+        self.clients = {}
+        """How each client was asked for."""
         self.sqs = boto3.client("sqs", region_name=REGION)
         self.sns = boto3.client("sns", region_name=REGION)
         self.alerts = self.sns.create_topic(Name="alerts")["TopicArn"]
@@ -86,7 +90,8 @@ class Deployed:
             TopicArn=topic, Protocol="sqs", Endpoint=f"arn:aws:sqs:{REGION}:123456789012:{name}"
         )
 
-    def client(self, service):
+    def client(self, service, **how):
+        self.clients[service] = how
         if service == "apigateway":
             return self.api_gateway.client
         return boto3.client(service, region_name=REGION)
@@ -221,7 +226,7 @@ def test_the_reason_for_a_refusal_is_in_the_log(deployed, caplog):
 
 
 def test_a_plan_that_outlasts_the_invocation_goes_on_at_once_in_the_next(deployed):
-    assert deployed.deliver(our_alert(), LambdaContext(60_000, 19_999))
+    assert deployed.deliver(our_alert(), LambdaContext(RESERVE, RESERVE - 1))
     # The dearest is first.
     assert deployed.api_gateway.enabled() == ["k1", "k3"]
     assert deployed.is_visible()
@@ -232,6 +237,52 @@ def test_a_plan_that_outlasts_the_invocation_goes_on_at_once_in_the_next(deploye
     assert [alert.headline for alert in deployed.alerts_told()] == [
         "Fuse tripped: 2 API keys disabled"
     ]
+
+
+class Counting:
+    """Counts the calls to what it stands for."""
+
+    def __init__(self, target):
+        self._target = target
+        self.calls = 0
+
+    def __getattr__(self, name):
+        self.calls += 1
+        return getattr(self._target, name)
+
+
+def calls_for_one_key(deployed):
+    """Return how many requests one key costs: to the key store and to the fuse's table."""
+    fuse = trip_fuse.build().trip_fuse
+    table = fuse.store._client = Counting(fuse.store._client)
+    seen = []
+
+    def look():
+        seen.append((len(deployed.api_gateway.requests), table.calls))
+        return True
+
+    fuse(ORDER, cause="spent", may_go_on=look)
+    (first, second) = seen
+    return second[0] - first[0], second[1] - first[1]
+
+
+def test_the_reserve_is_longer_than_one_key_can_take(deployed):
+    key_calls, table_calls = calls_for_one_key(deployed)
+    request = clients.longest_call_seconds(**deployed.clients["apigateway"])
+    key_call = api_gateway.longest_call_seconds(request)
+    table_call = clients.longest_call_seconds(**deployed.clients["dynamodb"])
+
+    assert (key_calls, table_calls) == (2, 4)
+    assert key_calls * key_call + table_calls * table_call <= RESERVE / 1000
+
+
+@pytest.mark.parametrize(("attempts", "seconds"), [(1, 13), (2, 27), (6, 6 * 13 + 31)])
+def test_a_client_tries_as_often_as_its_longest_call_says(deployed, attempts, seconds):
+    config = clients.client("apigateway", attempts=attempts).meta.config
+
+    assert config.retries["total_max_attempts"] == attempts
+    assert attempts * (config.connect_timeout + config.read_timeout) <= seconds
+    assert clients.longest_call_seconds(attempts=attempts) == seconds
 
 
 def test_a_key_that_fails_makes_the_message_come_again_later(deployed):
@@ -245,7 +296,7 @@ def test_a_key_that_fails_makes_the_message_come_again_later(deployed):
 
 
 def test_a_crash_is_logged_and_the_message_comes_again(deployed, caplog):
-    deployed.api_gateway.errors = [(503, "ServiceUnavailableException")]
+    deployed.api_gateway.errors = [(403, "AccessDeniedException")]
 
     assert deployed.deliver(our_alert())
     assert "message one was not carried out" in caplog.text
@@ -256,7 +307,7 @@ def test_a_crash_is_logged_and_the_message_comes_again(deployed, caplog):
 def test_a_message_that_can_not_be_put_forward_still_comes_again(deployed, monkeypatch, caplog):
     monkeypatch.setattr(Deployed, "receipt", lambda _: "no receipt at all")
 
-    assert deployed.deliver(our_alert(), LambdaContext(60_000, 0))
+    assert deployed.deliver(our_alert(), LambdaContext(300_000, 0))
     assert "keeps its visibility timeout" in caplog.text
 
 

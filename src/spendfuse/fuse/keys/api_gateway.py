@@ -2,7 +2,9 @@
 
 Their values are neither asked for nor kept. All of an account's calls to API Gateway share ten
 requests a second, which AWS does not raise; deployments and other tools need some of them, so
-calls are spaced and throttled ones are tried again.
+calls are spaced. What may pass (throttling, a fault of the service, a broken connection) is tried
+again: every call can be repeated. It stops after some seconds, so that whoever has to be done at a
+certain time knows how long a call can take.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
 from spendfuse.errors import SettingsError, SpendfuseError, UnavailableError
 from spendfuse.fuse.key import Key, NoSuchKeyError
@@ -20,7 +22,10 @@ from spendfuse.fuse.key import Key, NoSuchKeyError
 REQUESTS_PER_SECOND = 8
 PAGE = 500
 """The most keys that one GetApiKeys call returns."""
+RETRY_WITHIN_SECONDS = 10
+"""No attempt begins later than this after the call."""
 _TRIES = 6
+_INTERNAL_SERVER_ERROR = 500
 _THROTTLED = {"TooManyRequestsException", "ThrottlingException", "LimitExceededException"}
 _OURS_TO_MEND = {
     "AccessDeniedException",
@@ -47,8 +52,17 @@ class Pace:
         self._next = max(now, self._next) + 1 / self.per_second
 
     def back_off(self, attempt: int) -> None:
-        """Wait a quarter of a second, and twice as long after each further attempt."""
-        self.sleep(2.0**attempt / 4)
+        self.sleep(_back_off_seconds(attempt))
+
+
+def longest_call_seconds(request_seconds: float) -> float:
+    """Return how long one call can take, where one request takes so long at most."""
+    return RETRY_WITHIN_SECONDS + 1 / REQUESTS_PER_SECOND + request_seconds
+
+
+def _back_off_seconds(attempt: int) -> float:
+    """Return a quarter of a second, and twice as much after each further attempt."""
+    return 2.0**attempt / 4
 
 
 class ApiGatewayKeys:
@@ -93,28 +107,41 @@ class ApiGatewayKeys:
         )
 
     def _call(self, operation: str, **request: Any) -> Mapping[str, Any]:
-        for attempt in range(_TRIES):
+        last_begin = self._pace.clock() + RETRY_WITHIN_SECONDS
+        attempt = 0
+        while True:
             self._pace.wait()
             try:
                 answer: Mapping[str, Any] = getattr(self._client, operation)(**request)
-            except ClientError as error:
-                if _code(error) not in _THROTTLED:
+            except (ClientError, BotoCoreError) as error:
+                next_begin = self._pace.clock() + _back_off_seconds(attempt)
+                is_last = attempt + 1 >= _TRIES or next_begin > last_begin
+                if is_last or not _may_pass(error):
                     raise _error(error, request) from error
-                self._pace.back_off(attempt)
-            except BotoCoreError as error:
-                raise UnavailableError(f"API Gateway can't be reached: {error}") from error
             else:
                 return answer
-        raise UnavailableError(f"API Gateway refused {_TRIES} times: too many requests")
+            self._pace.back_off(attempt)
+            attempt += 1
+
+
+def _may_pass(error: ClientError | BotoCoreError) -> bool:
+    if not isinstance(error, ClientError):
+        return isinstance(error, HTTPClientError)
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return _code(error) in _THROTTLED or status >= _INTERNAL_SERVER_ERROR
 
 
 def _code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def _error(error: ClientError, request: Mapping[str, Any]) -> SpendfuseError:
+def _error(error: ClientError | BotoCoreError, request: Mapping[str, Any]) -> SpendfuseError:
+    if not isinstance(error, ClientError):
+        return UnavailableError(f"API Gateway can't be reached: {error}")
     if _code(error) == "NotFoundException":
         return NoSuchKeyError(f"API Gateway has no key {request.get('apiKey')}")
     if _code(error) in _OURS_TO_MEND:
         return SettingsError(f"API Gateway refused: {error}")
+    if _code(error) in _THROTTLED:
+        return UnavailableError(f"API Gateway refuses: too many requests: {error}")
     return UnavailableError(f"API Gateway did not answer: {error}")
