@@ -11,6 +11,7 @@ export UV_LINK_MODE := copy
 # The certificates that this machine trusts, as pip and git do.
 export UV_SYSTEM_CERTS := 1
 export NODE_USE_SYSTEM_CA := 1
+export NPM_CONFIG_UPDATE_NOTIFIER := false
 
 .PHONY: help setup demo test check bench clean lock
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from spendfuse.sandbox.demo.block import DEMO_BLOCK
 from spendfuse.sandbox.demo.report import Report
-from spendfuse.sandbox.demo.stage import Deployed, deployed
-from spendfuse.sandbox.demo.story import LIMIT_USD
+from spendfuse.sandbox.demo.stage import Deployed, deployed, script
 
 PROJECT = Path(__file__).parents[2]
 
@@ -23,5 +23,5 @@ def report() -> Report:
 @pytest.fixture(scope="session")
 def stage(tmp_path_factory: pytest.TempPathFactory, report: Report) -> Iterator[Deployed]:
     folder = tmp_path_factory.mktemp("stage")
-    with deployed(PROJECT, folder, report, monthly_limit_usd=LIMIT_USD) as ready:
+    with deployed(script(PROJECT, block=DEMO_BLOCK), folder, report) as ready:
         yield ready

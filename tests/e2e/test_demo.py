@@ -12,14 +12,12 @@ from spendfuse.sandbox.demo.report import Report
 from spendfuse.sandbox.demo.stage import Deployed
 from spendfuse.sandbox.demo.story import STEPS, Story
 
-PROJECT = Path(__file__).parents[2]
-
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="session")
 def played(stage: Deployed, report: Report) -> Report:
-    Story(stage, RagApp(stage), report, PROJECT).play()
+    Story(stage, RagApp(stage), report).play()
     return report
 
 

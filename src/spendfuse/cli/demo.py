@@ -8,9 +8,10 @@ from pathlib import Path
 import click
 
 from spendfuse.sandbox.demo import story, trace
+from spendfuse.sandbox.demo.block import DEMO_BLOCK
 from spendfuse.sandbox.demo.rag_app import RagApp
 from spendfuse.sandbox.demo.report import Report
-from spendfuse.sandbox.demo.stage import deployed
+from spendfuse.sandbox.demo.stage import deployed, script
 from spendfuse.sandbox.signals import ended_by_signals
 
 FOLDER = Path("build/demo")
@@ -47,14 +48,12 @@ def demo(trace_file: Path | None) -> None:
 
 
 def _play(report: Report) -> None:
-    project = Path.cwd()
-    with deployed(project, FOLDER, report, monthly_limit_usd=story.LIMIT_USD) as stage:
-        story.Story(stage, RagApp(stage), report, project).play()
+    with deployed(script(Path.cwd(), block=DEMO_BLOCK), FOLDER, report) as stage:
+        story.Story(stage, RagApp(stage), report).play()
 
 
 def _replay(report: Report, file: Path) -> None:
     trace.read_trace(file)  # a file that can't be read is told before anything is started
-    with deployed(
-        Path.cwd(), FOLDER, report, monthly_limit_usd=TRACE_LIMIT_USD, with_app=False
-    ) as stage:
+    play = script(Path.cwd(), block=DEMO_BLOCK, monthly_limit_usd=TRACE_LIMIT_USD)
+    with deployed(play, FOLDER, report, with_app=False) as stage:
         trace.replay(stage, file, report, budget=story.BUDGET)

@@ -12,12 +12,13 @@ import click
 
 from spendfuse.cli.context import SANDBOX_FOLDER
 from spendfuse.sandbox.demo.report import Report
-from spendfuse.sandbox.demo.stage import check_project, put_up
+from spendfuse.sandbox.demo.stage import put_up, script
 from spendfuse.sandbox.folder import Folder
 from spendfuse.sandbox.machine import Sandbox
 from spendfuse.sandbox.signals import ended_by_signals
 
 EXIT_NOT_RUNNING = 3
+_FOREIGN = ("AWS_PROFILE", "AWS_SESSION_TOKEN")
 
 
 @click.group()
@@ -26,11 +27,16 @@ def sandbox() -> None:
 
 
 @sandbox.command()
-@click.option("--monthly-limit-usd", default="50", show_default=True, help="The root budget.")
-@click.option("--port", default=0, help="The port to listen on. Default: a free one.")
+@click.option("--monthly-limit-usd", help="The root budget's limit. Default: cdk.json's.")
+@click.option(
+    "--port",
+    default=0,
+    type=click.IntRange(0, 65535),
+    help="The port to listen on. Default: a free one.",
+)
 @click.option("--with-app/--without-app", default=True, help="Deploy examples/rag_app too.")
-def up(monthly_limit_usd: str, port: int, with_app: bool) -> None:
-    """Start the sandbox and deploy; it stays up until `spendfuse sandbox down`.
+def up(monthly_limit_usd: str | None, port: int, with_app: bool) -> None:
+    """Start the sandbox and deploy cdk.json; it stays up until `spendfuse sandbox down`.
 
     \b
     Example:
@@ -38,18 +44,32 @@ def up(monthly_limit_usd: str, port: int, with_app: bool) -> None:
         spendfuse --sandbox fuse status
     """
     report = Report(say=click.echo, clock=time.monotonic)
-    project = Path.cwd()
-    check_project(project)
+    play = script(Path.cwd(), monthly_limit_usd=monthly_limit_usd)
     with ended_by_signals():
         running = Sandbox.start(SANDBOX_FOLDER, detached=True, port=port)
         try:
             report.done("sandbox", f"sandbox up, at {running.running.endpoint_url}")
-            put_up(running, project, report, monthly_limit_usd=monthly_limit_usd, with_app=with_app)
+            put_up(running, play, report, with_app=with_app)
         except BaseException:
             running.stop()
             raise
-    click.echo("\nIt stays up. `spendfuse --sandbox fuse status` speaks to it; for other tools:")
-    click.echo(_exports(running.environment()))
+    click.echo(
+        "\nIt stays up. `spendfuse --sandbox fuse status` speaks to it; other tools do after"
+    )
+    click.echo('eval "$(spendfuse sandbox env)"')
+
+
+@sandbox.command()
+def env() -> None:
+    """Print the variables with which aws, boto3 and the CDK speak to the sandbox.
+
+    \b
+    Example:
+        spendfuse sandbox env
+    """
+    environment = Sandbox.attach(SANDBOX_FOLDER).environment()
+    click.echo(f"unset {' '.join(_FOREIGN)}")
+    click.echo(_exports(environment))
 
 
 @sandbox.command()
@@ -60,6 +80,9 @@ def down() -> None:
     Example:
         spendfuse sandbox down
     """
+    if not _is_running():
+        click.echo("No sandbox runs.")
+        return
     Sandbox.attach(SANDBOX_FOLDER).stop()
     click.echo("The sandbox is down.")
 
@@ -73,17 +96,24 @@ def status(as_json: bool) -> None:
     Example:
         spendfuse sandbox status --json
     """
-    if Folder(SANDBOX_FOLDER.absolute()).running() is None:
+    if not _is_running():
         click.echo("{}" if as_json else "No sandbox runs; start one with `spendfuse sandbox up`.")
         raise SystemExit(EXIT_NOT_RUNNING)
     running = Sandbox.attach(SANDBOX_FOLDER)
+    inbox = f"{running.inbox.url}/messages"
     if as_json:
-        click.echo(json.dumps({"endpoint_url": running.running.endpoint_url}))
+        shown = {"endpoint_url": running.running.endpoint_url, "inbox_url": inbox}
+        click.echo(json.dumps({**shown, "environment": running.environment()}))
         return
     click.echo(f"The sandbox runs at {running.running.endpoint_url}")
-    click.echo(f"Slack, mail and PagerDuty arrive at {running.inbox.url}/messages")
+    click.echo(f"Slack, mail and PagerDuty arrive at {inbox}")
+
+
+def _is_running() -> bool:
+    return Folder(SANDBOX_FOLDER.absolute()).running() is not None
 
 
 def _exports(environment: Mapping[str, str]) -> str:
-    wanted = [name for name in sorted(environment) if name.startswith("AWS_")]
-    return "\n".join(f"export {name}={shlex.quote(environment[name])}" for name in wanted)
+    return "\n".join(
+        f"export {name}={shlex.quote(value)}" for name, value in sorted(environment.items())
+    )

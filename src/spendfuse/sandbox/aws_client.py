@@ -7,11 +7,19 @@ from typing import Any
 
 from boto3.session import Session
 from botocore.config import Config
+from botocore.session import Session as BotocoreSession
 
 
 def aws_client(service: str, environment: Mapping[str, str]) -> Any:
     """Return a client with timeouts and retries that suit a server on this machine."""
+    # Nothing of this process's own settings: no profile, and no files to look for one in.
+    without_profile = {
+        "profile": (None, None, None, None),
+        "config_file": (None, None, environment["AWS_CONFIG_FILE"], None),
+        "credentials_file": (None, None, environment["AWS_SHARED_CREDENTIALS_FILE"], None),
+    }
     session = Session(
+        botocore_session=BotocoreSession(without_profile),
         aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
         region_name=environment["AWS_REGION"],

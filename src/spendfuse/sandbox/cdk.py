@@ -7,6 +7,7 @@ that it prints goes to ``cdk.log`` in the sandbox's folder and, line by line, to
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -26,6 +27,9 @@ OnLine = Callable[[str], None]
 _CLI = Path("node_modules", "aws-cdk", "bin", "cdk")
 _QUIET = ("--no-notices", "--no-color")
 _REASONS_QUOTED = 8
+_APP_FAILED = "Subprocess exited with error"
+_APP_LINES_QUOTED = 20
+_DISK_FULL = re.compile(r"ENOSPC|No space left on device", re.IGNORECASE)
 _LINES_KEPT = 200
 _FAILURE = re.compile(r"_FAILED\b|\bROLLBACK\b|❌|\bError\b|\berror\b|Exception\b")
 
@@ -68,12 +72,14 @@ def deploy(
     project: Path | None = None,
     context: Mapping[str, object] | None = None,
     stacks: Sequence[str] = ("--all",),
+    cwd: Path | None = None,
     output: Path,
     on_line: OnLine = no_listener,
 ) -> dict[str, dict[str, str]]:
     """Deploy and return each stack's outputs by stack and logical id.
 
-    ``app`` is a command or a folder that was synthesised before; None takes cdk.json's.
+    ``app`` is a command or a folder that was synthesised before; None takes cdk.json's. The
+    cdk.json is the one in ``cwd``, by default the project's.
 
     Raises:
         DeployError: the CLI failed; the message has CloudFormation's own reasons.
@@ -89,7 +95,7 @@ def deploy(
         *("--outputs-file", str(outputs)),
         *("--output", str(output.absolute())),
     ]
-    _run(sandbox, command, project=project, on_line=on_line)
+    _run(sandbox, command, project=project, cwd=cwd, on_line=on_line)
     found: dict[str, dict[str, str]] = json.loads(outputs.read_text()) if outputs.exists() else {}
     return found
 
@@ -117,6 +123,8 @@ def _run(
         for line in _logged(sandbox.folder.cdk_log, process):
             last.append(line)
             on_line(line)
+    if process.returncode and any(_DISK_FULL.search(line) for line in last):
+        raise disk_error(sandbox.folder.path, OSError(errno.ENOSPC, "no space left"))
     if process.returncode:
         raise DeployError(
             f"`cdk {arguments[0]}` failed with exit code {process.returncode}:\n"
@@ -165,6 +173,12 @@ def _logged(log_file: Path, process: subprocess.Popen[bytes]) -> Iterator[str]:
 
 def failure_reasons(lines: Sequence[str] | deque[str]) -> str:
     """Return the lines that say why, first ones first; the last lines when none does."""
+    lines = list(lines)
+    broke_off = next((n for n, line in enumerate(lines) if _APP_FAILED in line), None)
+    if broke_off is not None:
+        # The app said why before it gave up.
+        lines = [line for line in lines[:broke_off] if line.strip()]
+        return "\n".join(f"  {line}" for line in lines[-_APP_LINES_QUOTED:])
     telling = list(dict.fromkeys(line.strip() for line in lines if _FAILURE.search(line)))
     chosen = telling[:_REASONS_QUOTED] or list(lines)[-_REASONS_QUOTED:]
     return "\n".join(f"  {line}" for line in chosen)

@@ -136,8 +136,8 @@ class Folder:
         state = self.read_state()
         process = f" (process {state.process})" if state else ""
         return SettingsError(
-            f"another sandbox runs in {self.path}{process}; "
-            "stop it with `spendfuse sandbox down`, or choose another folder"
+            f"another sandbox runs in {self.path}{process}; stop it with `spendfuse sandbox down` "
+            "if it was started with `sandbox up`, or else wait until it has ended"
         )
 
 

@@ -174,7 +174,9 @@ def test_the_deployment_s_name_comes_from_cdk_json() -> None:
 def test_a_sandbox_that_does_not_run_is_told_with_what_to_do() -> None:
     assert run("sandbox", "status").exit_code == 3
     assert "start one with `spendfuse sandbox up`" in run("sandbox", "status").output
-    assert "start one with `spendfuse sandbox up`" in run("sandbox", "down").output
+    assert run("sandbox", "down").output == "No sandbox runs.\n"
+    assert run("sandbox", "down").exit_code == 0
+    assert "start one with `spendfuse sandbox up`" in run("sandbox", "env").output
     assert "no sandbox runs in" in run("--sandbox", "fuse", "status").output
 
 
@@ -185,6 +187,14 @@ def test_outside_the_checkout_nothing_is_started(command: tuple[str, ...]) -> No
 
     assert result.exit_code == 1
     assert "app.py, examples/rag_app/app.py, node_modules/aws-cdk not found here" in result.output
+
+
+@pytest.mark.parametrize("port", ["99999", "-1", "x"])
+def test_a_port_that_is_none_is_wrong_usage(port: str) -> None:
+    result = run("sandbox", "up", "--port", port)
+
+    assert result.exit_code == 2
+    assert "--port" in result.output
 
 
 @pytest.mark.usefixtures("cdk_json")

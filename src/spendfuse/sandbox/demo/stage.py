@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from spendfuse.config import BLOCK, Config, load
 from spendfuse.errors import SettingsError
+from spendfuse.money import display_usd
 from spendfuse.sandbox import cdk
 from spendfuse.sandbox.demo.report import Report
 from spendfuse.sandbox.machine import Sandbox
 
-DEPLOYMENT = "spendfuse"
-APP = "python3 examples/rag_app/app.py"
-SLACK_SECRET = "spendfuse/slack-webhook"  # noqa: S105 - the name that stands in cdk.json
 SETTING_UP = ("sandbox", "bootstrap", "deploy")
+_CHECKOUT = ("cdk.json", "app.py", "examples/rag_app/app.py", "node_modules/aws-cdk")
+
+
+@dataclass(frozen=True)
+class Script:
+    """What is to be deployed, checked before anything is started."""
+
+    project: Path
+    """spendfuse's checkout."""
+    context: Mapping[str, Any]
+    """The whole context of the cdk.json to deploy with."""
+    config: Config
 
 
 @dataclass(frozen=True)
@@ -28,18 +41,44 @@ class Deployed:
     """Of all of spendfuse's stacks, and of the app's where it is deployed."""
 
 
+def script(
+    project: Path, *, block: Mapping[str, Any] | None = None, monthly_limit_usd: str | None = None
+) -> Script:
+    """Read the project's cdk.json; ``block`` takes the place of its own spendfuse block.
+
+    Raises:
+        SettingsError: the folder is not spendfuse's checkout, or the configuration is wrong.
+    """
+    missing = [name for name in _CHECKOUT if not (project / name).exists()]
+    if missing:
+        raise SettingsError(
+            f"{', '.join(missing)} not found here; run this in spendfuse's own folder, "
+            "after `make setup`"
+        )
+    try:
+        context = json.loads((project / "cdk.json").read_text(encoding="utf-8"))["context"]
+    except (ValueError, LookupError, TypeError) as error:
+        raise SettingsError(f"cdk.json can't be read: {error}") from error
+    if block is not None:
+        context[BLOCK] = block
+    if monthly_limit_usd is not None:
+        context["monthly_limit_usd"] = monthly_limit_usd
+    return Script(project.absolute(), context, load(context))
+
+
 @contextlib.contextmanager
 def deployed(
-    project: Path, folder: Path, report: Report, *, monthly_limit_usd: str, with_app: bool = True
+    play: Script, folder: Path, report: Report, *, with_app: bool = True
 ) -> Iterator[Deployed]:
     """Start a sandbox, deploy, and stop it afterwards whatever happens."""
-    check_project(project)
+    inbox = folder / "inbox.json"
+    inbox.unlink(missing_ok=True)
     with Sandbox.start(folder / "sandbox") as sandbox:
         report.done("sandbox", f"sandbox up, at {sandbox.running.endpoint_url}")
-        yield put_up(
-            sandbox, project, report, monthly_limit_usd=monthly_limit_usd, with_app=with_app
-        )
-        keep_messages(sandbox, folder / "inbox.json")
+        try:
+            yield put_up(sandbox, play, report, with_app=with_app)
+        finally:
+            keep_messages(sandbox, inbox)
 
 
 def keep_messages(sandbox: Sandbox, file: Path) -> None:
@@ -48,47 +87,54 @@ def keep_messages(sandbox: Sandbox, file: Path) -> None:
     file.write_text(json.dumps(messages, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def check_project(project: Path) -> None:
-    """Refuse a folder that is not spendfuse's checkout, before anything is started."""
-    wanted = ("cdk.json", "app.py", "examples/rag_app/app.py", "node_modules/aws-cdk")
-    missing = [name for name in wanted if not (project / name).exists()]
-    if missing:
-        raise SettingsError(
-            f"{', '.join(missing)} not found here; run this in spendfuse's own folder, "
-            "after `make setup`"
-        )
-
-
-def put_up(
-    sandbox: Sandbox,
-    project: Path,
-    report: Report,
-    *,
-    monthly_limit_usd: str,
-    with_app: bool,
-) -> Deployed:
+def put_up(sandbox: Sandbox, play: Script, report: Report, *, with_app: bool) -> Deployed:
     """Bootstrap the account and deploy into it, as on AWS."""
-    folder = sandbox.folder.path
-    sandbox.client("secretsmanager").create_secret(
-        Name=SLACK_SECRET, SecretString=sandbox.inbox.slack_url
-    )
-    cdk.bootstrap(sandbox, project=project)
+    folder, config = sandbox.folder.path, play.config
+    if config.slack_webhook_secret is not None:
+        sandbox.client("secretsmanager").create_secret(
+            Name=config.slack_webhook_secret, SecretString=sandbox.inbox.slack_url
+        )
+    cdk.bootstrap(sandbox, project=play.project)
     report.done("bootstrap", "cdk bootstrap: the account is ready for deployments")
     stacks = cdk.deploy(
         sandbox,
-        project=project,
-        context={"monthly_limit_usd": monthly_limit_usd},
+        _command(play.project / "app.py"),
+        project=play.project,
+        cwd=_cdk_json(folder, play.context),
         output=folder / "cdk.out",
     )
-    report.done("deploy", f"cdk deploy --all: {', '.join(_deployed_stacks(sandbox))}")
+    names = ", ".join(_deployed_stacks(sandbox, config.deployment))
+    limit = display_usd(config.definitions.root.limit_nano_usd)
+    report.done("deploy", f"cdk deploy --all: {names} ({limit} a month)")
     if with_app:
-        stacks |= cdk.deploy(sandbox, APP, project=project, output=folder / "rag_app.out")
+        stacks |= cdk.deploy(
+            sandbox,
+            _command(play.project / "examples" / "rag_app" / "app.py"),
+            project=play.project,
+            context={"deployment": config.deployment},
+            output=folder / "rag_app.out",
+        )
         report.done("deploy app", "cdk deploy: an app to protect, its API and two API keys")
     outputs = {key: value for stack in stacks.values() for key, value in stack.items()}
     return Deployed(sandbox, outputs)
 
 
-def _deployed_stacks(sandbox: Sandbox) -> list[str]:
+def _command(app: Path) -> str:
+    return f"python3 {shlex.quote(str(app))}"
+
+
+def _cdk_json(folder: Path, context: Mapping[str, Any]) -> Path:
+    """Write the cdk.json to deploy with, in a folder of its own, and return the folder."""
+    project = folder / "project"
+    project.mkdir(exist_ok=True)
+    # As in the project's own: the same template, byte for byte.
+    settings = {"versionReporting": False, "pathMetadata": False, "assetMetadata": False}
+    text = json.dumps({**settings, "context": context}, indent=2)
+    (project / "cdk.json").write_text(text, encoding="utf-8")
+    return project
+
+
+def _deployed_stacks(sandbox: Sandbox, deployment: str) -> list[str]:
     answer = sandbox.client("cloudformation").describe_stacks()
     names = [stack["StackName"] for stack in answer["Stacks"]]
-    return sorted(name for name in names if name.startswith(f"{DEPLOYMENT}-"))
+    return sorted(name for name in names if name.startswith(f"{deployment}-"))

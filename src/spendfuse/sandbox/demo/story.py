@@ -14,19 +14,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 
 from spendfuse.clock import parse_utc
 from spendfuse.money import display_usd, nano_usd, usd
 from spendfuse.period import Period
+from spendfuse.sandbox.demo.block import DEMO_BLOCK
 from spendfuse.sandbox.demo.ledger import Counted, wait_until_counted
 from spendfuse.sandbox.demo.rag_app import FORBIDDEN, OK, Paster, RagApp
 from spendfuse.sandbox.demo.report import DemoError, Report
 from spendfuse.sandbox.demo.stage import SETTING_UP, Deployed
 from spendfuse.sandbox.messages import Message
 
-LIMIT_USD = "50"
-BUDGET = "llm"
+LIMIT_USD = str(DEMO_BLOCK["budgets"][0]["limit_usd"])
+BUDGET = str(DEMO_BLOCK["budgets"][0]["name"])
 STEPS = (
     *SETTING_UP,
     "deploy app",
@@ -62,12 +62,12 @@ class Story:
     deployed: Deployed
     app: RagApp
     report: Report
-    project: Path
     limit_nano_usd: int = nano_usd(Decimal(LIMIT_USD))
 
     def play(self) -> None:
         self.traffic()
         paster = Paster(self.app, _DOCUMENT, most=_DOCUMENTS, pause_seconds=_PAUSE_SECONDS)
+        self.report.say("          user-7 pastes documents of 150 pages, one after the other")
         paster.start()
         self.heard_of(50, "email")
         self.heard_of(50, "slack")
@@ -99,8 +99,6 @@ class Story:
         message = self.wait_for(channel, lambda text: phrase in text)
         if channel == "slack":
             self.measure("usage_to_slack_seconds", percent, message)
-        if percent == 50 and channel == "email":  # noqa: PLR2004
-            self.report.say("          user-7 pastes documents of 150 pages, one after the other")
         self.report.done(f"{percent} % {channel}", f"{channel}: {headline(message)}")
 
     def measure(self, figure: str, percent: int, message: Message) -> None:
@@ -205,8 +203,9 @@ class Story:
         """Run the real command against the sandbox, as a user would against AWS."""
         ran = subprocess.run(
             [sys.executable, "-m", "spendfuse", *arguments],
-            env={**os.environ, **self.deployed.sandbox.environment()},
-            cwd=self.project,
+            env=self._environment(),
+            # Nothing but the environment says which deployment this is.
+            cwd=self.deployed.sandbox.folder.path / "project",
             capture_output=True,
             text=True,
             timeout=60,
@@ -218,6 +217,10 @@ class Story:
                 f"{ran.stderr or ran.stdout}"
             )
         return ran.stdout
+
+    def _environment(self) -> dict[str, str]:
+        ours = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        return {**ours, **self.deployed.sandbox.environment()}
 
     def say_output(self, command: str, output: str) -> None:
         self.report.say(f"          $ {command}")
