@@ -103,7 +103,14 @@ _AUTHORITY = "spendfuse sandbox authority"
 """The name of a certificate."""
 
 
-@pytest.mark.parametrize("text", commands_in_messages())
+def commands_in_snapshots() -> list[str]:
+    """Commands as alerts show them, in backticks or on a line of their own."""
+    folder = PROJECT / "tests" / "unit" / "alerts" / "snapshots"
+    texts = [page.read_text().replace('\\"', '"') for page in folder.iterdir()]
+    return sorted({each for text in texts for each in re.findall(r"spendfuse --[^`\\\n]+", text)})
+
+
+@pytest.mark.parametrize("text", commands_in_messages() + commands_in_snapshots())
 def test_a_command_that_a_message_names_can_be_run_as_it_stands(text: str) -> None:
     parse(main, shlex.split(text)[1:])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -75,17 +76,23 @@ def details(story: Story) -> list[str]:
 def actions(story: Story) -> list[Action]:
     """Return what the reader can do."""
     alert = story.alert
-    see_fuse = Action("See the state of the fuse", "spendfuse fuse status")
+    see_fuse = Action("See the state of the fuse", _command(alert, "fuse status"))
     blows = alert.trip is not None and story.outlook.fuse_mode == "armed"
     # Not every report of the fuse leaves something to restore; one that does says so.
     if blows or any(_names_restore(alert, line) for line in alert.details):
         return [
             Action("See the fuse and the keys it holds", see_fuse.command),
-            Action("Enable the keys again, once the cause is mended", _RESTORE + " --yes"),
+            Action(
+                "Enable the keys again, once the cause is mended",
+                _command(alert, "fuse restore --yes"),
+            ),
         ]
     if alert.source == "ledger":
         return [
-            Action("Stop the spending now", 'spendfuse fuse trip --reason "over budget" --yes'),
+            Action(
+                "Stop the spending now",
+                _command(alert, 'fuse trip --reason "over budget" --yes'),
+            ),
             Action("Change the limit or its rungs: edit cdk.json, then", "cdk deploy --all"),
         ]
     if alert.source == "unknown":
@@ -95,6 +102,11 @@ def actions(story: Story) -> list[Action]:
     if alert.source == "aws-budgets":
         return [Action("Look in AWS Cost Explorer for what was billed."), see_fuse]
     return [see_fuse]
+
+
+def _command(alert: Alert, words: str) -> str:
+    """Return a command for the alert's own deployment: a reader may have several."""
+    return f"spendfuse --deployment {shlex.quote(one_line(alert.deployment))} {words}"
 
 
 def incident_lines(incident: Sequence[Told]) -> list[str]:

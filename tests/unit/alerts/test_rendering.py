@@ -195,7 +195,7 @@ def test_a_trip_says_what_was_done_and_how_to_undo_it(words: object) -> None:
     report = words(a_trip_report(), a_rung_alert(50), a_rung_alert(80))
 
     assert "Disabled and verified: web (k1a2)" in report
-    assert "spendfuse fuse restore --yes" in report
+    assert "spendfuse --deployment acme-prod fuse restore --yes" in report
     assert "Earlier in this incident" in report
     assert "21 Nov 2026, 15:00 UTC · warning · main has spent 80 %" in report
     assert "$3.12 over" in report
@@ -214,13 +214,16 @@ def test_a_report_that_leaves_nothing_to_restore_does_not_ask_to() -> None:
     not_tripped = a_trip_report(details=("Cause: somebody",))
 
     assert "restore --yes" not in slack_words(not_tripped)
-    assert "spendfuse fuse status" in slack_words(not_tripped)
+    assert "spendfuse --deployment acme-prod fuse status" in slack_words(not_tripped)
     assert "restore --yes" not in slack_words(a_trip_alert(), mode="dry-run")
 
 
 def test_how_to_restore_is_said_once() -> None:
-    assert slack_words(a_trip_report()).count("spendfuse fuse restore") == 1
-    assert slack_words(a_trip_alert()).count("spendfuse fuse restore --yes") == 1
+    assert slack_words(a_trip_report()).count("fuse restore") == 1
+    assert (
+        slack_words(a_trip_alert()).count("spendfuse --deployment acme-prod fuse restore --yes")
+        == 1
+    )
 
 
 def test_not_quite_the_limit_is_not_the_limit() -> None:
@@ -295,7 +298,9 @@ def test_a_subject_is_ascii_and_says_the_worst_first() -> None:
 
 
 def test_a_mail_ends_with_what_to_do() -> None:
-    assert mail(a_story(a_trip_report())).body.endswith("      spendfuse fuse restore --yes\n")
+    assert mail(a_story(a_trip_report())).body.endswith(
+        "      spendfuse --deployment acme-prod fuse restore --yes\n"
+    )
 
 
 def as_text(tale: Story, channel: str) -> str:
