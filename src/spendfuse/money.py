@@ -11,7 +11,10 @@ from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from spendfuse.errors import InputError
 
 NANO_PER_USD = 10**9
+_NANO_EXPONENT = -9
 _CENT = Decimal("0.01")
+_MOST_DIGITS = 18
+"""Of dollars before the point: above what anyone spends, and within a DynamoDB number."""
 
 
 def decimal_usd(value: object) -> Decimal:
@@ -37,12 +40,20 @@ def nano_usd(dollars: Decimal) -> int:
     """Return ``dollars`` in nano-dollars.
 
     Raises:
-        InputError: finer than a nano-dollar.
+        InputError: finer than a nano-dollar, or 10¹⁸ dollars and more.
     """
-    scaled = dollars * NANO_PER_USD
-    if scaled != scaled.to_integral_value():
-        raise InputError(f"{dollars} USD is finer than a nano-dollar (9 decimal places)")
-    return int(scaled)
+    if not dollars:
+        return 0
+    if not dollars.is_finite() or dollars.adjusted() >= _MOST_DIGITS:
+        raise InputError(f"{dollars} USD is more than can be counted")
+    # Integers, because a product of Decimals is rounded to the context's 28 digits. What is
+    # far below a nano-dollar is told apart first: its denominator alone could fill the memory.
+    if dollars.adjusted() >= _NANO_EXPONENT:
+        numerator, denominator = dollars.as_integer_ratio()
+        nano, rest = divmod(numerator * NANO_PER_USD, denominator)
+        if not rest:
+            return nano
+    raise InputError(f"{dollars} USD is finer than a nano-dollar (9 decimal places)")
 
 
 def usd(nano: int) -> Decimal:

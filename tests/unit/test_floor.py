@@ -42,6 +42,18 @@ def test_finer_than_a_nano_dollar_is_refused_and_not_rounded() -> None:
         nano_usd(Decimal("0.0000000001"))
 
 
+@pytest.mark.parametrize("text", ["1e30", "-1e30", "1e999999", "1e-999999", "1e18", "0.1e-28"])
+def test_an_amount_that_no_counter_holds_is_refused_like_any_other_nonsense(text: str) -> None:
+    with pytest.raises(InputError):
+        nano_usd(Decimal(text))
+
+
+def test_an_amount_of_many_digits_is_not_rounded() -> None:
+    assert nano_usd(Decimal("123456789012345678.123456789")) == 123456789012345678123456789
+    with pytest.raises(InputError, match="finer than a nano-dollar"):
+        nano_usd(Decimal("123456789012345678.12345678900001"))
+
+
 @pytest.mark.parametrize(
     ("nano", "text"),
     [

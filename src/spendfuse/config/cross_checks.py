@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from spendfuse.config.mistakes import Mistake, path_of, shown
@@ -17,6 +17,8 @@ MAX_BUDGETS = 49
 """A transaction holds 100 items: a marker, and for each budget its total and a key's share."""
 MAX_NAME = 63
 _STACK_NAME = re.compile(rf"[A-Za-z][A-Za-z0-9-]{{0,{MAX_NAME - 1}}}")
+PERIODS = ("day", "week", "month")
+AWS_PERIODS = ("day", "month")
 MAX_AWS_RUNGS = 10
 """https://docs.aws.amazon.com/aws-cost-management/latest/APIReference/API_budgets_Notification.html"""
 
@@ -31,7 +33,9 @@ def cross_mistakes(block: Mapping[str, Any]) -> Iterator[Mistake]:
     yield from _too_many_budgets(budgets)
     yield from _too_many_rungs(aws_budgets)
     yield from _daily_forecasts(aws_budgets)
-    yield from _unknown_links(aws_budgets, {each.get("name") for _, each in budgets})
+    yield from _unknown_links(aws_budgets, _names(budgets))
+    yield from _borrowed_limits(aws_budgets, budgets)
+    yield from _no_key_stores(block)
     yield from _unheard(block, budgets)
     yield from _stage_names(block)
 
@@ -53,7 +57,8 @@ def _repeated_names(key: str, items: Located) -> Iterator[Mistake]:
         if isinstance(name, str) and counts[name] > 1:
             counts[name] = 0  # one mistake a name
             yield Mistake(
-                path_of((key, index, "name")), f"got {name!r}; another one has that name already"
+                path_of((key, index, "name")),
+                f"got {shown(name)}; another one has that name already",
             )
 
 
@@ -84,15 +89,52 @@ def _too_many_rungs(aws_budgets: Located) -> Iterator[Mistake]:
             )
 
 
-def _unknown_links(aws_budgets: Located, names: set[object]) -> Iterator[Mistake]:
+def _names(budgets: Located) -> list[str]:
+    return sorted({each["name"] for _, each in budgets if isinstance(each.get("name"), str)})
+
+
+def _unknown_links(aws_budgets: Located, names: Sequence[str]) -> Iterator[Mistake]:
+    known = f"write one of: {', '.join(names)}" if names else "add it to budgets"
     for index, each in aws_budgets:
         link = each.get("budget")
         if isinstance(link, str) and link not in names:
-            known = ", ".join(sorted(str(name) for name in names))
             yield Mistake(
                 path_of(("aws_budgets", index, "budget")),
-                f"got {shown(link)}; there is no such budget, write one of: {known}",
+                f"got {shown(link)}; there is no such budget, {known}",
             )
+
+
+def _borrowed_limits(aws_budgets: Located, budgets: Located) -> Iterator[Mistake]:
+    """Yield the AWS budgets that would take a day's or a week's limit for a month's."""
+    for index, aws_budget in aws_budgets:
+        wanted = aws_budget.get("budget")
+        link = next(
+            (
+                each
+                for _, each in budgets
+                if (not each.get("match") if wanted is None else each.get("name") == wanted)
+            ),
+            None,
+        )
+        if link is None or aws_budget.get("limit_usd") is not None:
+            continue
+        period, other = (each.get("period", "month") for each in (aws_budget, link))
+        if period != other and period in AWS_PERIODS and other in PERIODS:
+            yield Mistake(
+                path_of(("aws_budgets", index, "limit_usd")),
+                f"is missing, and the limit of {shown(link.get('name'))} is for a {other}, not "
+                f"for a {period}; write the dollars of one {period}",
+            )
+
+
+def _no_key_stores(block: Mapping[str, Any]) -> Iterator[Mistake]:
+    fuse = block.get("fuse")
+    if isinstance(fuse, Mapping) and fuse.get("key_stores") == [] and fuse.get("mode") != "off":
+        yield Mistake(
+            path_of(("fuse", "key_stores")),
+            'got []; a trip would disable nothing: write ["api_gateway"], '
+            'leave it out, or set fuse.mode to "off"',
+        )
 
 
 def _unheard(block: Mapping[str, Any], budgets: Located) -> Iterator[Mistake]:

@@ -6,6 +6,7 @@ what concerns two fields at once is in ``config.cross_checks``.
 
 from __future__ import annotations
 
+import difflib
 import re
 from decimal import Decimal
 from itertools import pairwise
@@ -30,6 +31,39 @@ _SECRET_NAME = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}")
 _TAG_VALUE = re.compile(r"[\w\s.:/=+\-@]{1,256}")
 _TAG_KEY = re.compile(r"(?!aws:)[\w\s.:/=+\-@]{1,128}", re.IGNORECASE)
 MAX_TAGS = 50
+MAX_LIMIT_USD = 1_000_000_000
+FILTER_KEYS = (
+    "AZ",
+    "BillingEntity",
+    "CacheEngine",
+    "CostCategory",
+    "DatabaseEngine",
+    "DeploymentOption",
+    "InstanceType",
+    "InstanceTypeFamily",
+    "InvoicingEntity",
+    "LegalEntityName",
+    "LinkedAccount",
+    "OperatingSystem",
+    "Operation",
+    "Platform",
+    "PurchaseType",
+    "RecordType",
+    "Region",
+    "Service",
+    "SubscriptionType",
+    "Tag",
+    "TagKey",
+    "TagKeyValue",
+    "Tenancy",
+    "UsageType",
+    "UsageTypeGroup",
+)
+"""AWS documents no whole list of CostFilters: these are the dimensions it filters costs by.
+
+Which of them a cost budget takes AWS decides at the deployment; a misspelt one never passes.
+https://docs.aws.amazon.com/cost-management/latest/userguide/budgets-create-filters.html
+"""
 # What is left of a Slack webhook's URL when somebody drops the https://.
 _WEBHOOK = re.compile(r"hooks\.slack|(^|/)services/|T[A-Z0-9]+/B[A-Z0-9]+/")
 _EMAIL = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+\.[^@\s,;<>]+")
@@ -40,11 +74,18 @@ _STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,62}")
 def _limit_usd(value: Any) -> Decimal:
     try:
         amount = decimal_usd(value)
-        nano_usd(amount)
     except InputError as error:
-        raise ValueError(str(error)) from error
+        raise ValueError('write an amount in dollars, such as 1000 or "0.75"') from error
     if amount <= 0:
         raise ValueError("the limit must be above 0; write the dollars of one period, such as 1000")
+    if amount > MAX_LIMIT_USD:
+        raise ValueError(f"the limit may be ${MAX_LIMIT_USD:,} at most; write fewer dollars")
+    try:
+        nano_usd(amount)
+    except InputError as error:
+        raise ValueError(
+            "it is finer than a nano-dollar; write at most 9 decimal places"
+        ) from error
     return amount
 
 
@@ -108,6 +149,37 @@ def _rung(value: Any) -> Any:
     """A bare number is a rung that tells both channels, and trips from 100 % on."""
     if isinstance(value, int) and not isinstance(value, bool):
         return {"percent": value}
+    if isinstance(value, (dict, RungBlock)):
+        return value
+    raise ValueError('write a whole percent, such as 80, or {"percent": 80, "notify": ["slack"]}')
+
+
+def _some(hint: str) -> AfterValidator:
+    """Refuse an empty list, and say what to write into it."""
+
+    def some(values: list[Any]) -> list[Any]:
+        if not values:
+            raise ValueError(f"it is empty; write {hint}")
+        return values
+
+    return AfterValidator(some)
+
+
+def _filters(value: dict[str, list[str]]) -> dict[str, list[str]]:
+    for key, values in value.items():
+        if key not in FILTER_KEYS:
+            folded = {each.lower(): each for each in FILTER_KEYS}
+            plain = re.sub(r"[^a-z]", "", key.lower())
+            near = difflib.get_close_matches(plain, folded, n=1, cutoff=0.5)
+            hint = f'did you mean "{folded[near[0]]}"? ' if near else ""
+            raise ValueError(
+                f'AWS Budgets has no filter "{key}"; {hint}it has {", ".join(FILTER_KEYS)}'
+            )
+        if not values or not all(each.strip() for each in values):
+            raise ValueError(
+                f'"{key}" filters by nothing; write its values, such as '
+                '{"Service": ["Amazon Bedrock"]}, or take it out'
+            )
     return value
 
 
@@ -148,7 +220,7 @@ class Block(BaseModel):
 
 class RungBlock(Block):
     percent: Percent
-    notify: list[Channel] = Field(default=["email", "slack"], min_length=1)
+    notify: Annotated[list[Channel], _some('"email", "slack" or both')] = ["email", "slack"]
     trip: bool | None = None
 
 
@@ -159,7 +231,7 @@ class BudgetBlock(Block):
     match: dict[str, str] = {}
     ladder: Annotated[
         list[Annotated[RungBlock, BeforeValidator(_rung)]],
-        Field(min_length=1),
+        _some("at least one rung, such as 100, or leave it out for the default ladder"),
         AfterValidator(_rising_ladder),
     ] = Field(default_factory=lambda: [RungBlock.model_validate(each) for each in DEFAULT_LADDER])
 
@@ -171,7 +243,7 @@ class AwsBudgetBlock(Block):
     period: Literal["day", "month"] = "month"
     actual_percents: Percents = [50, 80, 100]
     forecast_percents: Percents = []
-    filters: dict[str, list[str]] = {}
+    filters: Annotated[dict[str, list[str]], AfterValidator(_filters)] = {}
     emails: Annotated[Emails, Field(max_length=10)] = []
     trip: bool = True
 
@@ -197,6 +269,9 @@ class SpendfuseBlock(Block):
     name: Annotated[str, AfterValidator(_stack_name)] = "spendfuse"
     tags: Annotated[dict[str, str], AfterValidator(_tags)]
     alerts: AlertsBlock = AlertsBlock()
-    budgets: Annotated[list[BudgetBlock], Field(min_length=1)]
+    budgets: Annotated[
+        list[BudgetBlock],
+        _some('at least one budget, such as {"name": "llm", "limit_usd": 1000}'),
+    ]
     aws_budgets: list[AwsBudgetBlock] = []
     fuse: FuseBlock = FuseBlock()

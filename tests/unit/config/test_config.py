@@ -40,6 +40,10 @@ def a_budget(**over: Any) -> dict[str, Any]:
     return a_context(budgets=[{"name": "llm", "limit_usd": 1000, **over}])
 
 
+def an_aws_budget(**over: Any) -> dict[str, Any]:
+    return a_context(aws_budgets=[{"name": "bill", **over}])
+
+
 def test_the_root_budget_comes_first_and_has_the_default_ladder() -> None:
     root = load(a_context()).definitions.root
 
@@ -91,7 +95,7 @@ def test_an_aws_budget_without_a_limit_takes_its_budget_s() -> None:
         {"forecast_percents": [100]},
         {"emails": ["x@y.co"]},
         {"trip": False},
-        {"period": "day"},
+        {"period": "day", "limit_usd": 40},
     ],
 )
 def test_what_aws_would_replace_gives_the_aws_budget_a_new_name(change: dict[str, Any]) -> None:
@@ -115,7 +119,7 @@ def test_two_deployments_never_share_an_aws_budget_s_name() -> None:
 
 
 def test_a_daily_aws_budget_never_trips() -> None:
-    config = load(a_context(aws_budgets=[{"name": "bill", "period": "day"}]))
+    config = load(an_aws_budget(period="day", limit_usd=40))
 
     assert config.aws_budgets[0].trip_percent is None
     assert not any(rung.trips for rung in config.definitions.aws_budgets[0].ladder)
@@ -132,20 +136,39 @@ def test_the_definitions_survive_their_file() -> None:
     [
         (a_budget(limit_usd=0), "budgets[0].limit_usd: got 0; the limit must be above 0"),
         (a_budget(limit_usd=-5), "budgets[0].limit_usd: got -5; the limit must be above 0"),
-        (a_budget(limit_usd="ten"), "budgets[0].limit_usd: got 'ten'; expected an amount"),
-        (a_budget(limit_usd=True), "budgets[0].limit_usd: got True; expected an amount"),
-        (a_budget(limit_usd="NaN"), "budgets[0].limit_usd: got 'NaN'; expected an amount"),
+        (a_budget(limit_usd="ten"), 'budgets[0].limit_usd: got "ten"; write an amount in'),
+        (a_budget(limit_usd=None), "limit_usd: got null; write an amount in dollars"),
+        (a_budget(limit_usd=float("nan")), "limit_usd: got NaN; write an amount in dollars"),
+        (a_budget(limit_usd=1e30), "got 1e+30; the limit may be $1,000,000,000 at most"),
+        (a_budget(limit_usd=True), "budgets[0].limit_usd: got true; write an amount in"),
+        (a_budget(limit_usd="NaN"), 'budgets[0].limit_usd: got "NaN"; write an amount in'),
         (a_budget(limit_usd="1e-10"), "finer than a nano-dollar"),
         (a_budget(ladder=[80, 50]), "50 % comes after 80 %; write the lowest first: [50, 80]"),
         (a_budget(ladder=[50, 50]), "50 % stands here twice"),
-        (a_budget(ladder=[]), "budgets[0].ladder: got []"),
+        (a_budget(ladder=[]), "budgets[0].ladder: got []; it is empty; write at least one rung"),
+        (
+            a_budget(ladder=[{"percent": 50, "notify": []}]),
+            'ladder[0].notify: got []; it is empty; write "email", "slack" or both',
+        ),
+        (a_budget(ladder=["50%"]), 'ladder[0]: got "50%"; write a whole percent, such as 80'),
+        (a_budget(ladder=[50.5]), "ladder[0]: got 50.5; write a whole percent, such as 80"),
+        (a_budget(ladder=80), "budgets[0].ladder: got 80; write a list: [...]"),
+        (a_budget(ladder=[{"percent": "80"}]), 'percent: got "80"; write a whole number'),
+        (a_budget(ladder=[{"percent": 1001}]), "percent: got 1001; write 1000 or less"),
+        (a_budget(match="x"), 'match: got "x"; write an object: {...}'),
+        (a_budget(name=7), "name: got 7; write a text"),
+        (a_budget(period="year"), 'period: got "year"; write "day" or "week" or "month"'),
+        (a_context(budgets=[]), 'write at least one budget, such as {"name": "llm"'),
+        (a_context(budgets=["llm"]), 'budgets[0]: got "llm"; write an object: {...}'),
         (a_budget(ladder=[{"percent": 0}]), "budgets[0].ladder[0].percent: got 0"),
-        (a_budget(limt=3), "budgets[0].limt: unknown key; did you mean 'limit_usd'?"),
-        (a_budget(name="a:b"), "budgets[0].name: got 'a:b'; write 1 to 63 letters"),
+        (a_budget(limt=3), 'budgets[0].limt: unknown key; did you mean "limit_usd"?'),
+        (a_budget(name="a:b"), 'budgets[0].name: got "a:b"; write 1 to 63 letters'),
         (a_budget(match={"team": "x"}), "add one without, the root"),
-        (a_context(nme="x"), "spendfuse.nme: unknown key; did you mean 'name'?"),
+        (a_context(nme="x"), 'spendfuse.nme: unknown key; did you mean "name"?'),
+        (a_context(stage={}), "known here: alerts, aws_budgets, budgets, fuse, name, stages, tags"),
+        (a_context(stages={"x": {"stages": {}}}) | {"stage": "x"}, "has no stages of its own"),
         (a_context(tags={"Project": "a"}), "add the required tags Environment, Team, CostCenter"),
-        (a_context(alerts={"emails": ["nope"]}), "alerts.emails[0]: got 'nope'; write one address"),
+        (a_context(alerts={"emails": ["nope"]}), 'alerts.emails[0]: got "nope"; write one address'),
         (a_context(alerts={"emails": ["a@b.co", "a@b.co"]}), "a@b.co stands here twice; keep one"),
         (
             a_context(
@@ -176,13 +199,44 @@ def test_the_definitions_survive_their_file() -> None:
             a_context(aws_budgets=[{"name": "x", "period": "day", "forecast_percents": [100]}]),
             "AWS has no forecasts for daily budgets",
         ),
-        (a_context(fuse={"mode": "on"}), "fuse.mode: got 'on'; input should be 'armed'"),
+        (
+            a_context(fuse={"mode": "on"}),
+            'fuse.mode: got "on"; write "armed" or "dry-run" or "off"',
+        ),
+        (
+            a_context(fuse={"key_stores": []}),
+            "fuse.key_stores: got []; a trip would disable nothing",
+        ),
+        (
+            an_aws_budget(filters={"Foo": ["x"]}),
+            '[0].filters: got {"Foo": ["x"]}; AWS Budgets has no filter "Foo"; it has AZ, ',
+        ),
+        (an_aws_budget(filters={"LINKED_ACCOUNT": ["1"]}), 'did you mean "LinkedAccount"?'),
+        (an_aws_budget(filters={"service": ["x"]}), 'did you mean "Service"?'),
+        (an_aws_budget(filters={"Service": []}), '"Service" filters by nothing; write its values'),
+        (an_aws_budget(filters={"Service": [" "]}), '"Service" filters by nothing'),
+        (
+            an_aws_budget(emails=[f"a{n}@b.co" for n in range(11)]),
+            "write 10 at most",
+        ),
+        (
+            an_aws_budget(period="day"),
+            'limit_usd: is missing, and the limit of "llm" is for a month, not for a day; write',
+        ),
+        (
+            an_aws_budget(budget="search"),
+            'the limit of "search" is for a day, not for a month; write the dollars of one month',
+        ),
         (
             a_context(aws_budgets=[{"name": "x", "budget": "lllm"}]),
-            "aws_budgets[0].budget: got 'lllm'; there is no such budget, write one of: llm, search",
+            'aws_budgets[0].budget: got "lllm"; there is no such budget, write one of: llm, search',
         ),
-        (a_context() | {"stage": "prd"}, "-c stage: got 'prd'"),
-        (a_context() | {"monthly_limit_usd": "abc"}, "limit_usd: got 'abc'; expected an amount"),
+        (
+            a_context(budgets=[], aws_budgets=[{"name": "x", "budget": "llm"}]),
+            'got "llm"; there is no such budget, add it to budgets',
+        ),
+        (a_context() | {"stage": "prd"}, '-c stage: got "prd"'),
+        (a_context() | {"monthly_limit_usd": "abc"}, 'limit_usd: got "abc"; write an amount in'),
         ({}, 'cdk.json has no "spendfuse" object'),
     ],
 )
@@ -190,6 +244,60 @@ def test_a_mistake_is_named_with_its_path_its_value_and_what_to_write(
     context: dict[str, Any], sentence: str
 ) -> None:
     assert sentence in report_of(context)
+
+
+def test_no_mistake_speaks_of_python() -> None:
+    wrong = ["x", 1, 50.5, True, None, [], {}, ["x"], float("nan"), float("inf"), 10**40, -1]
+    fields = {
+        (): ("name", "tags", "alerts", "budgets", "aws_budgets", "fuse", "stages"),
+        ("budgets", 0): ("name", "limit_usd", "period", "match", "ladder"),
+        ("budgets", 0, "ladder", 0): ("percent", "notify", "trip"),
+        ("aws_budgets", 0): ("budget", "limit_usd", "period", "actual_percents", "filters", "trip"),
+        ("alerts",): ("emails", "slack"),
+        ("fuse",): ("mode", "name", "key_stores", "allowance_percent", "plausible_multiple"),
+    }
+    reports = []
+    for path, names in fields.items():
+        for name in names:
+            for value in wrong:
+                context = a_budget(ladder=[{"percent": 100}])
+                place: Any = context["spendfuse"]
+                for part in path:
+                    place = place[part] if part != "fuse" else place.setdefault("fuse", {})
+                place[name] = value
+                try:
+                    load(context)
+                except SettingsError as error:
+                    reports.append(str(error))
+
+    assert len(reports) > 200
+    for word in (
+        "input should",
+        "valid ",
+        "dictionary",
+        "instance",
+        "Block",
+        "None",
+        "True",
+        "nan",
+    ):
+        assert not [report for report in reports if word in report]
+
+
+def test_a_fuse_that_is_off_needs_no_key_store() -> None:
+    assert load(a_context(fuse={"mode": "off", "key_stores": []})).definitions.fuse.key_stores == ()
+
+
+def test_an_aws_budget_of_another_period_has_a_limit_of_its_own() -> None:
+    config = load(an_aws_budget(budget="search", limit_usd=300))
+
+    assert config.aws_budgets[0].limit_usd == Decimal(300)
+
+
+def test_a_filter_that_aws_knows_is_handed_down() -> None:
+    config = load(an_aws_budget(filters={"Service": ["Amazon Bedrock"]}))
+
+    assert config.aws_budgets[0].filters == {"Service": ("Amazon Bedrock",)}
 
 
 def test_a_webhook_url_is_refused_and_not_repeated() -> None:
