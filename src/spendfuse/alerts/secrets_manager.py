@@ -12,11 +12,22 @@ from botocore.exceptions import BotoCoreError, ClientError
 from spendfuse.errors import SettingsError, UnavailableError
 
 _MAX_AGE = timedelta(minutes=5)
+# AWS answers with either code for a missing one: a policy for one secret's ARN, which ends in
+# random characters, does not match a name that isn't there.
+_MISSING = (
+    "the secret {name} is missing, or the function's role may not read it; create it with "
+    "`aws secretsmanager create-secret --name {name} --secret-string file://webhook.txt`"
+)
 _MENDABLE = {
-    "ResourceNotFoundException": "there is no such secret",
-    "InvalidRequestException": "it is marked for deletion",
-    "AccessDeniedException": "the function's role may not read it",
-    "DecryptionFailure": "its key does not let the function's role decrypt it",
+    "ResourceNotFoundException": _MISSING,
+    "AccessDeniedException": _MISSING,
+    "InvalidRequestException": (
+        "the secret {name} is marked for deletion; keep it with "
+        "`aws secretsmanager restore-secret --secret-id {name}`"
+    ),
+    "DecryptionFailure": (
+        "the secret {name} can't be decrypted; let the function's role use its KMS key"
+    ),
 }
 
 
@@ -34,7 +45,7 @@ class UrlSecret:
         """Return the URL, at most five minutes old.
 
         Raises:
-            SettingsError: there is no such secret, it can't be read, or it is empty.
+            SettingsError: the secret is missing, it can't be read, or it is empty.
             UnavailableError: Secrets Manager did not answer.
         """
         if self._read_at is None or self._now() - self._read_at >= _MAX_AGE:
@@ -52,7 +63,7 @@ class UrlSecret:
         except ClientError as error:
             code = error.response["Error"]["Code"]
             if code in _MENDABLE:
-                raise SettingsError(f"secret {self._name!r}: {_MENDABLE[code]}") from error
+                raise SettingsError(_MENDABLE[code].format(name=self._name)) from error
             raise UnavailableError(f"secret {self._name!r} can't be read now: {code}") from error
         except BotoCoreError as error:
             raise UnavailableError(f"secret {self._name!r} can't be read now: {error}") from error

@@ -14,7 +14,18 @@ from typing import Any, Protocol
 
 import boto3
 from botocore.config import Config as ClientConfig
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    InvalidRegionError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
+)
 
 from spendfuse.clock import utc_now
 from spendfuse.errors import SettingsError, UnavailableError
@@ -70,7 +81,7 @@ class Context:
                 "deployment with --deployment and its region with --region"
             ) from error
         except BotoCoreError as error:
-            raise SettingsError(f"AWS can't be reached: {error}") from error
+            raise SettingsError(f"AWS can't be reached: {_with_remedy(error)}") from error
         return {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", ())}
 
 
@@ -91,9 +102,31 @@ def account(profile: str | None, region: str | None) -> Aws:
             session = boto3.Session(profile_name=profile, region_name=region)
             return session.client(service, config=_CLIENT_CONFIG)
         except BotoCoreError as error:
-            raise SettingsError(f"{error} Set --region and --profile, or AWS_REGION") from error
+            raise SettingsError(_with_remedy(error)) from error
 
     return client
+
+
+_CREDENTIALS = "Configure credentials, for example with `aws configure` or AWS_PROFILE"
+_LOGIN = "Log in again, for example with `aws sso login`"
+_REGION = "Set --region or AWS_REGION, such as eu-central-1"
+_REMEDIES: tuple[tuple[type[BotoCoreError], str], ...] = (
+    (ProfileNotFound, "Name an existing one with --profile; `aws configure list-profiles` has all"),
+    (NoRegionError, _REGION),
+    (InvalidRegionError, _REGION),
+    (NoCredentialsError, _CREDENTIALS),
+    (PartialCredentialsError, _CREDENTIALS),
+    (CredentialRetrievalError, _CREDENTIALS),
+    (SSOError, _LOGIN),
+    (TokenRetrievalError, _LOGIN),
+)
+
+
+def _with_remedy(error: BotoCoreError) -> str:
+    """Return botocore's sentence, and what to do about it where that is known."""
+    sentence = str(error).rstrip(". ")
+    remedy = next((text for kind, text in _REMEDIES if isinstance(error, kind)), None)
+    return f"{sentence}. {remedy}" if remedy else sentence
 
 
 def sandbox(folder: Path) -> Aws:

@@ -29,6 +29,8 @@ from spendfuse.period import Period
 EXIT_TRIPPED = 3
 """``status`` found the fuse tripped; apart from 1 and 2, so that a CI job can tell."""
 _ROUNDS = 5
+_MAX_REASON = 200
+"""It stands in a message's headline, and in every key's record."""
 
 
 class Context(Protocol):
@@ -146,8 +148,17 @@ def status(context: Context, as_json: bool) -> None:
         raise SystemExit(EXIT_TRIPPED)
 
 
+def _reason(_: click.Context, __: click.Parameter, value: str) -> str:
+    reason = value.strip()
+    if not reason:
+        raise click.BadParameter('it is blank; say why, such as "leaked key"')
+    if len(reason) > _MAX_REASON:
+        raise click.BadParameter(f"it has {len(reason)} characters; write {_MAX_REASON} at most")
+    return reason
+
+
 @fuse.command()
-@click.option("--reason", required=True, help="Why; people read it in the alert.")
+@click.option("--reason", required=True, callback=_reason, help="Why; people read it in the alert.")
 @click.option("--yes", is_flag=True, help="Do it. Without it, only the plan is printed.")
 @click.pass_obj
 def trip(context: Context, reason: str, yes: bool) -> None:
@@ -163,7 +174,12 @@ def trip(context: Context, reason: str, yes: bool) -> None:
     plan = plan_trip(connected.listed(), order, connected.store.records())
     if not plan.disable:
         click.echo("\n".join(_left_lines(plan)))
-        raise click.ClickException(f"nothing to disable: {no_key_reason(plan, connected.name)}")
+        reason_for_none = no_key_reason(plan, connected.name)
+        # A fuse without any key of its own protects nothing, tripped or not: that is an error.
+        if plan.left and connected.store.state().state == "tripped":
+            click.echo(f"The fuse is tripped already, and {reason_for_none}: nothing to do.")
+            return
+        raise click.ClickException(f"nothing to disable: {reason_for_none}")
     click.echo("\n".join(_plan_lines(plan, "Disables")))
     if not yes:
         click.echo("Nothing was changed. Add --yes to do it.")
@@ -205,7 +221,7 @@ def restore(context: Context, yes: bool) -> None:
     use_case = _connect(context).restore()
     plan = use_case.plan()
     if plan.is_empty:
-        click.echo(f"The fuse is {plan.state.state}, and no key of its is disabled.")
+        click.echo(f"The fuse is {plan.state.state}, and it keeps no key disabled.")
         return
     click.echo("\n".join(_restore_lines(plan)))
     if not yes:

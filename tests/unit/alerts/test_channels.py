@@ -225,8 +225,13 @@ def test_a_secret_without_a_url_says_what_to_put_there(cloud: None, text: str) -
 
 
 def test_a_missing_secret_is_named(cloud: None) -> None:
-    with pytest.raises(SettingsError, match="acme/other"):
+    with pytest.raises(SettingsError) as raised:
         UrlSecret(aws("secretsmanager"), "acme/other", now=Clock()).url()
+
+    assert str(raised.value) == (
+        "the secret acme/other is missing, or the function's role may not read it; create it with "
+        "`aws secretsmanager create-secret --name acme/other --secret-string file://webhook.txt`"
+    )
 
 
 class BrokenSecrets:
@@ -238,19 +243,21 @@ class BrokenSecrets:
 
 
 @pytest.mark.parametrize(
-    ("error", "kind"),
+    ("error", "kind", "sentence"),
     [
-        ("AccessDeniedException", SettingsError),
-        ("DecryptionFailure", SettingsError),
-        ("InvalidRequestException", SettingsError),
-        ("InternalServiceError", UnavailableError),
-        ("ThrottlingException", UnavailableError),
+        ("AccessDeniedException", SettingsError, "acme/slack is missing, or the function's role"),
+        ("DecryptionFailure", SettingsError, "let the function's role use its KMS key"),
+        ("InvalidRequestException", SettingsError, "restore-secret --secret-id acme/slack"),
+        ("InternalServiceError", UnavailableError, "can't be read now"),
+        ("ThrottlingException", UnavailableError, "can't be read now"),
     ],
 )
-def test_each_error_of_secrets_manager_says_what_to_do(error: str, kind: type[Exception]) -> None:
+def test_each_error_of_secrets_manager_says_what_to_do(
+    error: str, kind: type[Exception], sentence: str
+) -> None:
     broken = ClientError({"Error": {"Code": error, "Message": ""}}, "GetSecretValue")
 
-    with pytest.raises(kind):
+    with pytest.raises(kind, match=sentence):
         UrlSecret(BrokenSecrets(broken), "acme/slack", now=Clock()).url()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from aws_tables import aws, make_table
+from botocore.exceptions import NoCredentialsError
 from click.testing import CliRunner, Result
 from moto import mock_aws
 from packs import NOW
@@ -160,8 +161,32 @@ def test_without_a_region_it_says_which_flags_to_set(monkeypatch: pytest.MonkeyP
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "nowhere")
 
-    with pytest.raises(SettingsError, match="Set --region and --profile, or AWS_REGION"):
+    with pytest.raises(SettingsError, match=r"a region\. Set --region or AWS_REGION"):
         account(None, None)("sns")
+
+
+def test_an_unknown_profile_says_to_name_another() -> None:
+    with pytest.raises(SettingsError) as raised:
+        account("nope", "eu-central-1")("sns")
+
+    assert str(raised.value) == (
+        "The config profile (nope) could not be found. Name an existing one with --profile; "
+        "`aws configure list-profiles` has all"
+    )
+
+
+def test_missing_credentials_say_how_to_configure_them() -> None:
+    class Stranger:
+        def describe_stacks(self, **_: Any) -> None:
+            raise NoCredentialsError
+
+    with pytest.raises(SettingsError) as raised:
+        Context(deployment="acme", aws=lambda _: Stranger()).outputs()
+
+    assert str(raised.value) == (
+        "AWS can't be reached: Unable to locate credentials. "
+        "Configure credentials, for example with `aws configure` or AWS_PROFILE"
+    )
 
 
 @pytest.mark.usefixtures("cdk_json")

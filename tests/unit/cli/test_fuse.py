@@ -172,6 +172,48 @@ def test_a_trip_needs_a_reason(context):
     assert "--reason" in result.output
 
 
+@pytest.mark.parametrize(
+    ("reason", "sentence"),
+    [
+        ("", 'it is blank; say why, such as "leaked key"'),
+        (" \t", "it is blank"),
+        ("x" * 201, "it has 201 characters; write 200 at most"),
+    ],
+)
+def test_a_reason_is_a_few_words(context, reason, sentence):
+    result = run(context, "trip", "--reason", reason, "--yes")
+
+    assert result.exit_code == 2
+    assert sentence in " ".join(result.output.split())
+    assert context.store.state().state == "armed"
+
+
+def test_a_reason_of_200_characters_is_taken(context):
+    assert run(context, "trip", "--reason", "x" * 200, "--yes").exit_code == 0
+
+
+def test_a_second_trip_has_nothing_to_do_and_says_so(context):
+    run(context, "trip", "--reason", "leak", "--yes")
+    before = (context.store.state(), context.aws.enabled())
+
+    result = run(context, "trip", "--reason", "leak", "--yes")
+
+    assert result.exit_code == 0
+    assert "The fuse is tripped already, and every key tagged spendfuse:fuse=llm" in result.output
+    assert "nothing to do" in result.output
+    assert (context.store.state(), context.aws.enabled()) == before
+
+
+def test_a_trip_of_a_tripped_fuse_without_keys_is_still_an_error(context):
+    tripped_by_the_ledger(context)
+    context.aws.keys.clear()
+
+    result = run(context, "trip", "--reason", "leak", "--yes")
+
+    assert result.exit_code == 1
+    assert "no key is tagged spendfuse:fuse=llm" in result.output
+
+
 def test_a_trip_without_keys_is_an_error_that_says_what_to_do(context):
     context.aws.keys.clear()
 
@@ -213,7 +255,7 @@ def test_a_restore_with_nothing_to_do_says_so(context):
     result = run(context, "restore", "--yes")
 
     assert result.exit_code == 0
-    assert result.output == "The fuse is armed, and no key of its is disabled.\n"
+    assert result.output == "The fuse is armed, and it keeps no key disabled.\n"
 
 
 def test_a_key_that_can_not_be_enabled_is_named_and_the_next_restore_gets_it(context):

@@ -18,7 +18,7 @@ NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 def a_file(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "trace.csv"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     return path
 
 
@@ -26,6 +26,12 @@ def test_a_request_costs_its_tokens_at_list_price(tmp_path: Path) -> None:
     (request,) = read_trace(a_file(tmp_path, HEADER + "2023-11-16 18:15:46.6805900,374,44\n"))
 
     assert request.cost_nano_usd == 374 * 2_500 + 44 * 10_000
+
+
+def test_a_trace_saved_by_a_spreadsheet_is_read(tmp_path: Path) -> None:
+    (request,) = read_trace(a_file(tmp_path, "\ufeff" + HEADER + "2023-11-16 18:15:46,374,44\n"))
+
+    assert request.input_tokens == 374
 
 
 def test_the_trace_ends_now_and_keeps_its_rhythm(tmp_path: Path) -> None:
@@ -48,10 +54,16 @@ def test_the_trace_ends_now_and_keeps_its_rhythm(tmp_path: Path) -> None:
     [
         ("a,b\n1,2\n", "expected ['TIMESTAMP', 'ContextTokens', 'GeneratedTokens']"),
         (HEADER, "no requests in it"),
-        (HEADER + "2023-11-16 18:15:46,ten,1\n", "line 2: invalid literal"),
-        (HEADER + "2023-11-16 18:15:46,10,-1\n", "line 2: a token count is negative"),
-        (HEADER + "yesterday,10,1\n", "line 2: Invalid isoformat string: 'yesterday'"),
-        (HEADER + "2023-11-16 18:15:46,10\n", "line 2:"),
+        (
+            HEADER + "2023-11-16 18:15:46,ten,1\n",
+            "line 2: ContextTokens is 'ten'; write a whole number",
+        ),
+        (HEADER + "2023-11-16 18:15:46,10,-1\n", "line 2: GeneratedTokens is '-1'; write a whole"),
+        (HEADER + "2023-11-16 18:15:46,10000001,1\n", "a whole number from 0 to 10,000,000"),
+        (HEADER + "yesterday,10,1\n", "line 2: TIMESTAMP is 'yesterday'; write a time, such as"),
+        (HEADER + "2023-11-16 18:15:46,10\n", "line 2: GeneratedTokens is missing"),
+        (HEADER + ",10,1\n", "line 2: TIMESTAMP is missing"),
+        ("", "trace.csv is empty; it needs the columns TIMESTAMP, ContextTokens, GeneratedTokens"),
     ],
 )
 def test_what_is_no_trace_is_told_with_its_line(tmp_path: Path, text: str, sentence: str) -> None:

@@ -237,8 +237,8 @@ def test_without_its_secret_slack_is_told_by_mail_and_the_record_comes_back(
 
     assert len(world.run()) == 1
     ((_, mail),) = world.mails
-    assert "slack could not be reached: secret 'acme/slack'" in " ".join(mail.split())
-    assert "secret 'acme/slack': there is no such secret" in caplog.text
+    assert "slack could not be reached: the secret acme/slack is missing" in " ".join(mail.split())
+    assert "the secret acme/slack is missing, or the function's role may not read it" in caplog.text
 
     aws("secretsmanager").create_secret(Name=SECRET, SecretString=world.slack.url)
     assert world.run() == []

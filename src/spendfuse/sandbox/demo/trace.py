@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import json
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,6 +27,10 @@ from spendfuse.sandbox.demo.stage import SETTING_UP, Deployed
 STEPS = (*SETTING_UP, "read", "sent", "counted")
 COLUMNS = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
 RECORDS_A_PACK = 200
+MAX_TOKENS = 10_000_000
+"""Of one request and one kind: above what any model reads or writes at once."""
+_MICROSECONDS = len("2023-11-16 18:15:46.680590")
+_SHOWN = 40
 
 # OpenAI's list prices for gpt-4o, $2.50 and $10.00 per million tokens, as nano-dollars a token.
 # https://platform.openai.com/docs/pricing
@@ -59,9 +63,12 @@ def read_trace(path: Path) -> list[TracedRequest]:
         InputError: the file can't be read; names the line.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        # Spreadsheets begin a file with a byte order mark.
+        with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
-            if not set(COLUMNS) <= set(reader.fieldnames or ()):
+            if reader.fieldnames is None:
+                raise InputError(f"{path.name} is empty; it needs the columns {', '.join(COLUMNS)}")
+            if not set(COLUMNS) <= set(reader.fieldnames):
                 raise InputError(
                     f"{path.name} has the columns {reader.fieldnames}; expected {list(COLUMNS)}"
                 )
@@ -73,15 +80,40 @@ def read_trace(path: Path) -> list[TracedRequest]:
     return requests
 
 
-def _request(path: Path, line: int, row: dict[str, str]) -> TracedRequest:
+def _request(path: Path, line: int, row: Mapping[str, str | None]) -> TracedRequest:
     try:
-        at = datetime.fromisoformat(row["TIMESTAMP"][:26]).replace(tzinfo=UTC)
-        tokens = int(row["ContextTokens"]), int(row["GeneratedTokens"])
-    except (TypeError, ValueError) as error:
+        timestamp, *tokens = (_cell(row, column) for column in COLUMNS)
+        return TracedRequest(_time(timestamp), *map(_tokens, COLUMNS[1:], tokens))
+    except InputError as error:
         raise InputError(f"{path.name}, line {line}: {error}") from error
-    if min(tokens) < 0:
-        raise InputError(f"{path.name}, line {line}: a token count is negative: {tokens}")
-    return TracedRequest(at, *tokens)
+
+
+def _cell(row: Mapping[str, str | None], column: str) -> str:
+    text = (row[column] or "").strip()
+    if not text:
+        raise InputError(f"{column} is missing")
+    return text
+
+
+def _time(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text[:_MICROSECONDS]).replace(tzinfo=UTC)
+    except ValueError as error:
+        raise InputError(
+            f"TIMESTAMP is {text[:_SHOWN]!r}; write a time, such as 2023-11-16 18:15:46.680590"
+        ) from error
+
+
+def _tokens(column: str, text: str) -> int:
+    try:
+        tokens = int(text)
+    except ValueError:
+        tokens = -1
+    if not 0 <= tokens <= MAX_TOKENS:
+        raise InputError(
+            f"{column} is {text[:_SHOWN]!r}; write a whole number from 0 to {MAX_TOKENS:,}"
+        )
+    return tokens
 
 
 def packs(requests: Sequence[TracedRequest], *, end: datetime) -> Iterator[dict[str, Any]]:
