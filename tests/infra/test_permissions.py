@@ -104,7 +104,7 @@ def test_the_fuse_can_change_no_key_without_its_tag(templates):
 
 
 def test_without_a_key_store_the_fuse_reaches_no_keys(synthesise, block):
-    templates = synthesise({**block, "fuse": {"key_stores": []}})
+    templates = synthesise({**block, "fuse": {"mode": "off", "key_stores": []}})
 
     resources = granted(templates, "fuse/TripFuseRole")
     assert not [each for each in resources if "apigateway" in each]
