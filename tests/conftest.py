@@ -1,0 +1,9 @@
+"""What holds for all tests."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+
+# Tests don't assert wall time: a slow machine is no counterexample.
+settings.register_profile("spendfuse", deadline=None)
+settings.load_profile("spendfuse")
