@@ -33,9 +33,14 @@ def run() -> None:
     write(
         "demo",
         [
-            Figure("usage sent to Slack received, median", "s", statistics.median(slack), peers),
+            Figure(
+                "usage sent to Slack received, median",
+                "s",
+                round(statistics.median(slack), 2),
+                peers,
+            ),
             Figure("usage sent to Slack received, worst", "s", max(slack), peers),
-            Figure("usage sent to key refused, median", "s", statistics.median(refused)),
+            Figure("usage sent to key refused, median", "s", round(statistics.median(refused), 2)),
             Figure("usage sent to key refused, worst", "s", max(refused)),
             Figure("spendfuse demo, median", "s", round(statistics.median(seconds), 1)),
         ],
