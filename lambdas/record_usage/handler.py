@@ -21,8 +21,8 @@ from lambdas.record_usage.settings import Settings
 from spendfuse.budget import Budget
 from spendfuse.clock import utc_now
 from spendfuse.errors import InputError
-from spendfuse.ledger.dynamodb import DynamoLedger, check_size
-from spendfuse.ledger.pack import Pack, read_pack
+from spendfuse.ledger.dynamodb import DynamoLedger, Posting, posting
+from spendfuse.ledger.pack import read_pack
 
 logger = logging.getLogger(__name__)
 logger.setLevel(logging.INFO)
@@ -41,39 +41,39 @@ class RecordUsage:
 
     def __call__(self, messages: list[dict[str, Any]]) -> list[str]:
         """Return the ids of the messages to be delivered again."""
-        packs: dict[str, Pack] = {}
+        postings: dict[str, Posting] = {}
         failed = []
         for message in messages:
             try:
-                pack = self._readable(message)
+                readable = self._readable(message)
             except Exception:
                 logger.exception("message %s was not taken", message["messageId"])
                 failed.append(message["messageId"])
             else:
-                packs |= {message["messageId"]: pack} if pack else {}
-        return failed + self._post(packs)
+                postings |= {message["messageId"]: readable} if readable else {}
+        return failed + self._post(postings)
 
-    def _readable(self, message: dict[str, Any]) -> Pack | None:
-        """Return the message's pack, its rejected records kept; None if it was refused."""
+    def _readable(self, message: dict[str, Any]) -> Posting | None:
+        """Return what the message's pack adds, its rejected records kept; None if refused."""
         try:
             pack = read_pack(message["body"], received_at=_sent_at(message))
-            check_size(pack, self.budgets)
+            adds = posting(pack, self.budgets)
         except InputError as error:
             self.dead_letters.put(message, str(error))
             return None
         if pack.rejected:
             logger.warning("pack %s: %d records to quarantine", pack.id, len(pack.rejected))
             self.ledger.quarantine(pack, self.now())
-        return pack
+        return adds
 
-    def _post(self, packs: dict[str, Pack]) -> list[str]:
+    def _post(self, postings: dict[str, Posting]) -> list[str]:
         try:
-            new = self.ledger.post(list(packs.values()), self.budgets, self.now())
+            new = self.ledger.post(list(postings.values()), self.now())
         except Exception:
             # Packs that were counted have their markers: delivered again, they change nothing.
-            logger.exception("%d packs will be delivered again", len(packs))
-            return list(packs)
-        logger.info("%d packs counted, %d known already", new, len(packs) - new)
+            logger.exception("%d packs will be delivered again", len(postings))
+            return list(postings)
+        logger.info("%d packs counted, %d known already", new, len(postings) - new)
         return []
 
 

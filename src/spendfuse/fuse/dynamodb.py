@@ -181,20 +181,20 @@ class DynamoFuse:
         return True
 
     def _query(self, prefix: str) -> Iterable[Mapping[str, Any]]:
-        request: dict[str, Any] = {
-            "KeyConditionExpression": "pk = :pk AND begins_with(sk, :prefix)",
-            "ExpressionAttributeValues": {
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            KeyConditionExpression="pk = :pk AND begins_with(sk, :prefix)",
+            ExpressionAttributeValues={
                 ":pk": {"S": f"fuse#{self._fuse}"},
                 ":prefix": {"S": prefix},
             },
-            "ConsistentRead": True,
-        }
-        while True:
-            answer = self._call("query", **request)
-            yield from answer.get("Items", ())
-            if "LastEvaluatedKey" not in answer:
-                return
-            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+            ConsistentRead=True,
+        )
+        try:
+            for page in pages:
+                yield from page["Items"]
+        except (ClientError, BotoCoreError) as error:
+            raise _error(error) from error
 
     def _call(self, operation: str, **request: Any) -> Mapping[str, Any]:
         try:

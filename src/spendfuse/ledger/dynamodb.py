@@ -35,6 +35,9 @@ MAX_TRANSACTION_ITEMS = 100
 MARKERS_KEPT = LATEST_USAGE
 """As long as usage may be late, so no pack outlives its marker."""
 
+Batch = dict[str, Mapping[ItemKey, Delta]]
+"""What several packs add, by pack id, in one transaction."""
+
 _ADD = "ADD nano_usd :nano_usd, requests :requests, unpriced :unpriced"
 _ATTEMPTS = 8
 # An item holds 400 KB at most.
@@ -59,18 +62,27 @@ class TooManyItemsError(InputError):
     """A pack touches more counters than one transaction holds; nothing of it is counted."""
 
 
-def check_size(pack: Pack, budgets: Sequence[Budget]) -> None:
-    """Refuse a pack that could only be counted in halves.
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """What one pack adds, small enough to be counted in one step."""
+
+    pack_id: str
+    added: Mapping[ItemKey, Delta]
+
+
+def posting(pack: Pack, budgets: Sequence[Budget]) -> Posting:
+    """Return what the pack adds to the counters of all budgets that its records match.
 
     Raises:
-        TooManyItemsError: says how many counters it touches and what to send instead.
+        TooManyItemsError: it could only be counted in halves; says what to send instead.
     """
-    counters = len(deltas(pack.records, budgets))
-    if counters >= MAX_TRANSACTION_ITEMS:
+    added = deltas(pack.records, budgets)
+    if len(added) >= MAX_TRANSACTION_ITEMS:
         raise TooManyItemsError(
-            f"pack {pack.id} touches {counters} counters; one transaction holds "
+            f"pack {pack.id} touches {len(added)} counters; one transaction holds "
             f"{MAX_TRANSACTION_ITEMS - 1} beside the pack's marker. Send packs with fewer API keys"
         )
+    return Posting(pack.id, added)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +105,8 @@ class DynamoLedger:
         self._table = table
         self._sleep = sleep
 
-    def post(self, packs: Sequence[Pack], budgets: Sequence[Budget], now: datetime) -> int:
-        """Count ``packs`` (each of a size that ``check_size`` lets through) once each.
+    def post(self, postings: Sequence[Posting], now: datetime) -> int:
+        """Count each pack once.
 
         Several packs share a transaction where they fit; each is counted wholly or not at all.
         Returns how many were new.
@@ -104,7 +116,7 @@ class DynamoLedger:
         """
         new = 0
         failures = []
-        for batch in _batches(packs, budgets):
+        for batch in _batches(postings):
             try:
                 new += self._post_batch(batch, now)
             except _RefusedError as error:
@@ -114,7 +126,7 @@ class DynamoLedger:
             raise failures[0]
         return new
 
-    def _post_one_by_one(self, batch: dict[str, dict[ItemKey, Delta]], now: datetime) -> int:
+    def _post_one_by_one(self, batch: Batch, now: datetime) -> int:
         """Count what can be: a pack that AWS will never take holds up none beside it."""
         new = 0
         for pack_id, added in batch.items() if len(batch) > 1 else ():
@@ -122,7 +134,7 @@ class DynamoLedger:
                 new += self._post_batch({pack_id: added}, now)
         return new
 
-    def _post_batch(self, batch: dict[str, dict[ItemKey, Delta]], now: datetime) -> int:
+    def _post_batch(self, batch: Batch, now: datetime) -> int:
         left = dict(batch)
         for attempt in range(_ATTEMPTS):
             if not left:
@@ -139,7 +151,7 @@ class DynamoLedger:
                 return len(left)
         raise UnavailableError(f"the ledger refused {_ATTEMPTS} times; it is contended")
 
-    def _transact(self, packs: dict[str, dict[ItemKey, Delta]], now: datetime) -> None:
+    def _transact(self, packs: Batch, now: datetime) -> None:
         pack_ids = list(packs)
         added = merged(packs.values())
         items = [self._marker(pack_id, now) for pack_id in pack_ids]
@@ -245,22 +257,22 @@ class DynamoLedger:
             ExpressionAttributeValues={":sent": {"S": "sent"}},
         )
 
-    def _query(self, pk: str, prefix: str | None = None) -> Iterable[dict[str, Any]]:
+    def _query(self, pk: str, prefix: str = "") -> Iterable[dict[str, Any]]:
         condition, values = "pk = :pk", {":pk": {"S": pk}}
-        if prefix is not None:
+        if prefix:
             condition += " AND begins_with(sk, :prefix)"
             values[":prefix"] = {"S": prefix}
-        request: dict[str, Any] = {
-            "KeyConditionExpression": condition,
-            "ExpressionAttributeValues": values,
-            "ConsistentRead": True,
-        }
-        while True:
-            answer = self._call("query", **request)
-            yield from answer.get("Items", ())
-            if "LastEvaluatedKey" not in answer:
-                return
-            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            KeyConditionExpression=condition,
+            ExpressionAttributeValues=values,
+            ConsistentRead=True,
+        )
+        try:
+            for page in pages:
+                yield from page["Items"]
+        except (ClientError, BotoCoreError) as error:
+            raise _unavailable(error) from error
 
     def _call(self, operation: str, **request: Any) -> Mapping[str, Any]:
         try:
@@ -286,23 +298,19 @@ class _RefusedError(UnavailableError):
     """AWS did not take the transaction as it is; another one may pass."""
 
 
-def _batches(
-    packs: Sequence[Pack], budgets: Sequence[Budget]
-) -> Iterable[dict[str, dict[ItemKey, Delta]]]:
+def _batches(postings: Sequence[Posting]) -> Iterable[Batch]:
     """Yield groups of packs that fit one transaction; a pack id stands in one group once."""
-    batch: dict[str, dict[ItemKey, Delta]] = {}
-    for pack in {each.id: each for each in packs}.values():
-        added = deltas(pack.records, budgets)
-        if batch and _items({**batch, pack.id: added}) > MAX_TRANSACTION_ITEMS:
+    batch: Batch = {}
+    keys: set[ItemKey] = set()
+    for each in {each.pack_id: each for each in postings}.values():
+        together = keys.union(each.added)
+        if batch and len(batch) + 1 + len(together) > MAX_TRANSACTION_ITEMS:
             yield batch
-            batch = {}
-        batch[pack.id] = added
+            batch, together = {}, set(each.added)
+        batch[each.pack_id] = each.added
+        keys = together
     if batch:
         yield batch
-
-
-def _items(batch: dict[str, dict[ItemKey, Delta]]) -> int:
-    return len(batch) + len(set().union(*batch.values()))
 
 
 def _transaction_error(error: ClientError, pack_ids: list[str]) -> Exception:

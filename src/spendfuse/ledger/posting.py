@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from spendfuse.budget import Budget
@@ -49,7 +49,7 @@ def deltas(records: Iterable[UsageRecord], budgets: Iterable[Budget]) -> dict[It
     return added
 
 
-def merged(parts: Iterable[dict[ItemKey, Delta]]) -> dict[ItemKey, Delta]:
+def merged(parts: Iterable[Mapping[ItemKey, Delta]]) -> dict[ItemKey, Delta]:
     """Return several packs' deltas as one."""
     total: dict[ItemKey, Delta] = {}
     for part in parts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from packs import NOW, a_pack, a_record
 from spendfuse.budget import Budget
 from spendfuse.errors import UnavailableError
 from spendfuse.fuse_state import KeySpend
-from spendfuse.ledger.dynamodb import DynamoLedger, TooManyItemsError, check_size
+from spendfuse.ledger.dynamodb import DynamoLedger, TooManyItemsError, posting
 from spendfuse.ledger.pack import Pack, read_pack
 from spendfuse.ledger.posting import Delta
 from spendfuse.ledger.rungs import RungKey
@@ -58,40 +59,44 @@ def a_failing_ledger(*errors: Exception) -> DynamoLedger:
     return DynamoLedger(FailingClient(aws("dynamodb"), *errors), "ledger", sleep=lambda _: None)
 
 
+def post(ledger: DynamoLedger, packs: list[Pack], budgets: list[Budget], now: datetime) -> int:
+    return ledger.post([posting(pack, budgets) for pack in packs], now)
+
+
 def pack_of(id: str, *records: dict[str, Any]) -> Pack:
     return read_pack(a_pack(id, *records), received_at=NOW)
 
 
 def test_a_record_counts_on_every_budget_that_it_matches(ledger: DynamoLedger) -> None:
     other = a_record("r2", attributes={"team": "ads"}, cost_nano_usd=5)
-    ledger.post([pack_of("p1", a_record(), other)], [ROOT, SEARCH], NOW)
+    post(ledger, [pack_of("p1", a_record(), other)], [ROOT, SEARCH], NOW)
 
     assert ledger.total("llm", "2026-11") == Delta(75_005, 2)
     assert ledger.total("search", "2026-11-21") == Delta(75_000, 1)
 
 
 def test_what_matches_no_budget_counts_under_the_root(ledger: DynamoLedger) -> None:
-    ledger.post([pack_of("p1", a_record(attributes={}))], [ROOT, SEARCH], NOW)
+    post(ledger, [pack_of("p1", a_record(attributes={}))], [ROOT, SEARCH], NOW)
 
     assert ledger.total("llm", "2026-11").nano_usd == 75_000
     assert ledger.total("search", "2026-11-21") == Delta()
 
 
 def test_a_redelivered_pack_counts_once(ledger: DynamoLedger) -> None:
-    assert ledger.post([pack_of("p1"), pack_of("p1")], [ROOT], NOW) == 1
-    assert ledger.post([pack_of("p1")], [ROOT], NOW) == 0
+    assert post(ledger, [pack_of("p1"), pack_of("p1")], [ROOT], NOW) == 1
+    assert post(ledger, [pack_of("p1")], [ROOT], NOW) == 0
     assert ledger.total("llm", "2026-11").requests == 1
 
 
 def test_a_known_pack_does_not_hold_up_the_new_ones_beside_it(ledger: DynamoLedger) -> None:
-    ledger.post([pack_of("p1")], [ROOT], NOW)
+    post(ledger, [pack_of("p1")], [ROOT], NOW)
 
-    assert ledger.post([pack_of("p1"), pack_of("p2"), pack_of("p3")], [ROOT], NOW) == 2
+    assert post(ledger, [pack_of("p1"), pack_of("p2"), pack_of("p3")], [ROOT], NOW) == 2
     assert ledger.total("llm", "2026-11").requests == 3
 
 
 def test_an_unpriced_record_is_counted_as_such(ledger: DynamoLedger) -> None:
-    ledger.post([pack_of("p1", a_record(cost_nano_usd=None))], [ROOT], NOW)
+    post(ledger, [pack_of("p1", a_record(cost_nano_usd=None))], [ROOT], NOW)
 
     assert ledger.total("llm", "2026-11") == Delta(0, 1, 1)
 
@@ -101,7 +106,7 @@ def test_the_dearest_keys_come_first(ledger: DynamoLedger) -> None:
         a_record(f"r{n}", attributes={"key_id": f"k{n}"}, cost_nano_usd=cost)
         for n, cost in enumerate([5, 50, 20])
     ]
-    ledger.post([pack_of("p1", *records)], [ROOT], NOW)
+    post(ledger, [pack_of("p1", *records)], [ROOT], NOW)
 
     assert ledger.dearest_keys("llm", "2026-11", most=2) == (
         KeySpend("k1", 50),
@@ -114,17 +119,17 @@ def many_keys(count: int) -> list[dict[str, Any]]:
 
 
 def test_a_pack_too_large_for_one_transaction_is_refused_before_anything_is_counted() -> None:
-    check_size(pack_of("p1", *many_keys(98)), [ROOT])
+    assert len(posting(pack_of("p1", *many_keys(98)), [ROOT]).added) == 99
 
     with pytest.raises(TooManyItemsError, match=r"touches 100 counters.*Send packs with fewer"):
-        check_size(pack_of("p1", *many_keys(99)), [ROOT])
+        posting(pack_of("p1", *many_keys(99)), [ROOT])
 
 
 def test_packs_that_do_not_fit_one_transaction_share_several(ledger: DynamoLedger) -> None:
     packs = [pack_of(f"p{n}", *many_keys(60 + n)) for n in range(5)]
     packs += [pack_of(f"q{n}") for n in range(120)]
 
-    assert ledger.post(packs, [ROOT], NOW) == 125
+    assert post(ledger, packs, [ROOT], NOW) == 125
     assert ledger.total("llm", "2026-11").requests == 60 + 61 + 62 + 63 + 64 + 120
 
 
@@ -140,7 +145,7 @@ def test_packs_that_do_not_fit_one_transaction_share_several(ledger: DynamoLedge
 )
 @pytest.mark.usefixtures("ledger")
 def test_what_may_work_later_is_tried_again(error: ClientError, ledger: DynamoLedger) -> None:
-    assert a_failing_ledger(error, error).post([pack_of("p1")], [ROOT], NOW) == 1
+    assert post(a_failing_ledger(error, error), [pack_of("p1")], [ROOT], NOW) == 1
     assert ledger.total("llm", "2026-11").requests == 1
 
 
@@ -155,7 +160,7 @@ def test_what_may_work_later_is_tried_again(error: ClientError, ledger: DynamoLe
 @pytest.mark.usefixtures("ledger")
 def test_what_will_not_work_is_left_to_the_queue(error: Exception, ledger: DynamoLedger) -> None:
     with pytest.raises(UnavailableError):
-        a_failing_ledger(error).post([pack_of("p1")], [ROOT], NOW)
+        post(a_failing_ledger(error), [pack_of("p1")], [ROOT], NOW)
     assert ledger.total("llm", "2026-11") == Delta()
 
 
@@ -164,12 +169,12 @@ def test_endless_conflicts_end(ledger: DynamoLedger) -> None:
     conflict = an_error("TransactionCanceledException", "None", "TransactionConflict")
 
     with pytest.raises(UnavailableError, match="contended"):
-        a_failing_ledger(*[conflict] * 8).post([pack_of("p1")], [ROOT], NOW)
+        post(a_failing_ledger(*[conflict] * 8), [pack_of("p1")], [ROOT], NOW)
     assert ledger.total("llm", "2026-11") == Delta()
 
 
 def test_a_marker_outlives_every_record_that_could_come_again(ledger: DynamoLedger) -> None:
-    ledger.post([pack_of("p1")], [ROOT], NOW)
+    post(ledger, [pack_of("p1")], [ROOT], NOW)
     key = {"pk": {"S": "pack#p1"}, "sk": {"S": "marker"}}
     marker = aws("dynamodb").get_item(TableName="ledger", Key=key)["Item"]
 
@@ -208,8 +213,11 @@ def test_a_pack_that_aws_refuses_holds_up_none_beside_it(ledger: DynamoLedger) -
             return call
 
     with pytest.raises(UnavailableError):
-        DynamoLedger(RefusesPack2(), "ledger").post(
-            [pack_of(f"p{n}") for n in (1, 2, 3)], [ROOT], NOW
+        post(
+            DynamoLedger(RefusesPack2(), "ledger"),
+            [pack_of(f"p{n}") for n in (1, 2, 3)],
+            [ROOT],
+            NOW,
         )
 
     assert ledger.total("llm", "2026-11").requests == 2
