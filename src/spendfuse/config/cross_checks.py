@@ -6,17 +6,15 @@ skip these checks as soon as anything else is wrong.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from spendfuse.config.mistakes import Mistake, path_of, shown
+from spendfuse.config.schema import MAX_STACK_NAME, STACK_NAME
 
 MAX_BUDGETS = 49
 """A transaction holds 100 items: a marker, and for each budget its total and a key's share."""
-MAX_NAME = 63
-_STACK_NAME = re.compile(rf"[A-Za-z][A-Za-z0-9-]{{0,{MAX_NAME - 1}}}")
 PERIODS = ("day", "week", "month")
 AWS_PERIODS = ("day", "month")
 MAX_AWS_RUNGS = 10
@@ -164,11 +162,11 @@ def _stage_names(block: Mapping[str, Any]) -> Iterator[Mistake]:
     stages = block.get("stages")
     for stage in stages if isinstance(stages, Mapping) else ():
         name = f"{block.get('name', 'spendfuse')}-{stage}"
-        if not _STACK_NAME.fullmatch(name):
+        if not STACK_NAME.fullmatch(name):
             yield Mistake(
                 path_of(("stages", stage)),
                 f"the deployment would be called {shown(name)}, and its stacks after it; "
-                f"write 1 to {MAX_NAME} letters, digits and -, name and stage together",
+                f"write 1 to {MAX_STACK_NAME} letters, digits and -, name and stage together",
             )
 
 

@@ -68,7 +68,8 @@ https://docs.aws.amazon.com/cost-management/latest/userguide/budgets-create-filt
 _WEBHOOK = re.compile(r"hooks\.slack|(^|/)services/|T[A-Z0-9]+/B[A-Z0-9]+/")
 _EMAIL = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+\.[^@\s,;<>]+")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
-_STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,62}")
+MAX_STACK_NAME = 63
+STACK_NAME = re.compile(rf"[A-Za-z][A-Za-z0-9-]{{0,{MAX_STACK_NAME - 1}}}")
 
 
 def _limit_usd(value: Any) -> Decimal:
@@ -113,7 +114,7 @@ def _name(value: str) -> str:
 
 
 def _stack_name(value: str) -> str:
-    if not _STACK_NAME.fullmatch(value):
+    if not STACK_NAME.fullmatch(value):
         raise ValueError("write 1 to 63 letters, digits and -, beginning with a letter")
     return value
 
