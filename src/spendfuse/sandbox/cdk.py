@@ -51,20 +51,6 @@ def bootstrap(
     _run(sandbox, ["bootstrap", target], project=project, cwd=sandbox.folder.home, on_line=on_line)
 
 
-def synth(
-    sandbox: Sandbox,
-    app: str | None = None,
-    *,
-    project: Path | None = None,
-    context: Mapping[str, object] | None = None,
-    output: Path,
-    on_line: OnLine = no_listener,
-) -> None:
-    """Synthesise the app into ``output``."""
-    command = ["synth", "--quiet", *_app(app, context), "--output", str(output.absolute())]
-    _run(sandbox, command, project=project, on_line=on_line)
-
-
 def deploy(
     sandbox: Sandbox,
     app: str | None = None,

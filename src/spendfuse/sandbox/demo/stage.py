@@ -27,8 +27,8 @@ class Script:
 
     project: Path
     """spendfuse's checkout."""
-    context: Mapping[str, Any]
-    """The whole context of the cdk.json to deploy with."""
+    cdk_json: Mapping[str, Any]
+    """The project's, with the context to deploy with."""
     config: Config
 
 
@@ -56,14 +56,15 @@ def script(
             "after `make setup`"
         )
     try:
-        context = json.loads((project / "cdk.json").read_text(encoding="utf-8"))["context"]
+        cdk_json = json.loads((project / "cdk.json").read_text(encoding="utf-8"))
+        context = cdk_json["context"]
     except (ValueError, LookupError, TypeError) as error:
         raise SettingsError(f"cdk.json can't be read: {error}") from error
     if block is not None:
         context[BLOCK] = block
     if monthly_limit_usd is not None:
         context["monthly_limit_usd"] = monthly_limit_usd
-    return Script(project.absolute(), context, load(context))
+    return Script(project.absolute(), cdk_json, load(context))
 
 
 @contextlib.contextmanager
@@ -100,7 +101,7 @@ def put_up(sandbox: Sandbox, play: Script, report: Report, *, with_app: bool) ->
         sandbox,
         _command(play.project / "app.py"),
         project=play.project,
-        cwd=_cdk_json(folder, play.context),
+        cwd=_cdk_json_folder(folder, play.cdk_json),
         output=folder / "cdk.out",
     )
     names = ", ".join(_deployed_stacks(sandbox, config.deployment))
@@ -123,14 +124,11 @@ def _command(app: Path) -> str:
     return f"python3 {shlex.quote(str(app))}"
 
 
-def _cdk_json(folder: Path, context: Mapping[str, Any]) -> Path:
+def _cdk_json_folder(folder: Path, cdk_json: Mapping[str, Any]) -> Path:
     """Write the cdk.json to deploy with, in a folder of its own, and return the folder."""
     project = folder / "project"
     project.mkdir(exist_ok=True)
-    # As in the project's own: the same template, byte for byte.
-    settings = {"versionReporting": False, "pathMetadata": False, "assetMetadata": False}
-    text = json.dumps({**settings, "context": context}, indent=2)
-    (project / "cdk.json").write_text(text, encoding="utf-8")
+    (project / "cdk.json").write_text(json.dumps(cdk_json, indent=2), encoding="utf-8")
     return project
 
 
