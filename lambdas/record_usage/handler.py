@@ -45,12 +45,12 @@ class RecordUsage:
         failed = []
         for message in messages:
             try:
-                readable = self._readable(message)
+                adds = self._readable(message)
             except Exception:
                 logger.exception("message %s was not taken", message["messageId"])
                 failed.append(message["messageId"])
             else:
-                postings |= {message["messageId"]: readable} if readable else {}
+                postings |= {message["messageId"]: adds} if adds else {}
         return failed + self._post(postings)
 
     def _readable(self, message: dict[str, Any]) -> Posting | None:
