@@ -1,0 +1,1 @@
+"""What did this call cost? Usage, price book, meter, middleware, sinks."""

@@ -1,0 +1,116 @@
+"""Who and what a call is for: attributes that hold for everything called within.
+
+Attributes are texts that budgets match on; fields are facts about the call that reports read
+(chunks retrieved, a quality score). Both travel by contextvars, so they follow async tasks and
+never leak between requests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import MappingProxyType
+from typing import NamedTuple, TypeVar
+
+MAX_ATTRIBUTE_BYTES = 256
+MAX_ATTRIBUTES = 50
+"""Both as the ledger reads them: docs/pack.schema.json."""
+_DIGEST_CHARACTERS = 16
+# Four bytes a character at most, so that these need no counting.
+_SURELY_SHORT = MAX_ATTRIBUTE_BYTES // 4
+
+Scalar = str | int | float | bool | None
+
+
+class Attribution(NamedTuple):
+    attributes: Mapping[str, str]
+    fields: Mapping[str, Scalar]
+
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+NOBODY = Attribution(_NOTHING, MappingProxyType({}))
+_current: ContextVar[Attribution] = ContextVar("spendfuse_attribution", default=NOBODY)
+
+
+def current_attribution() -> Attribution:
+    """Return what the calls made here are for."""
+    return _current.get()
+
+
+@contextmanager
+def attributed(
+    *,
+    user: str | None = None,
+    organisation: str | None = None,
+    department: str | None = None,
+    team: str | None = None,
+    project: str | None = None,
+    environment: str | None = None,
+    feature: str | None = None,
+    query_type: str | None = None,
+    **extra: Scalar,
+) -> Iterator[None]:
+    """Attribute every call made inside to these; what is not named stays as it was outside.
+
+    Extra texts become attributes too; extra numbers become fields of the record. A value above
+    256 bytes is cut, with a hash of the whole at its end, so that two long ids stay apart.
+
+    Example:
+        >>> with attributed(user="u1", team="search", rag_chunks_used=4):
+        ...     current_attribution().attributes["team"]
+        'search'
+    """
+    named: dict[str, Scalar] = {
+        "user": user,
+        "organisation": organisation,
+        "department": department,
+        "team": team,
+        "project": project,
+        "environment": environment,
+        "feature": feature,
+        "query_type": query_type,
+    }
+    token = _current.set(extended(_current.get(), named | extra))
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def extended(base: Attribution, values: Mapping[str, Scalar]) -> Attribution:
+    """Return ``base`` with ``values`` on top; None leaves a value as it was."""
+    attributes, fields = dict(base.attributes), dict(base.fields)
+    for name, value in values.items():
+        if isinstance(value, str):
+            _put(attributes, name, attribute_text(value))
+        elif value is not None and not (isinstance(value, float) and not math.isfinite(value)):
+            _put(fields, name, value)
+    return Attribution(attributes, fields)
+
+
+_Value = TypeVar("_Value", bound=Scalar)
+
+
+def _put(target: dict[str, _Value], name: str, value: _Value) -> None:
+    # An empty text is no attribution: the ledger refuses it.
+    if value != "" and (name in target or len(target) < MAX_ATTRIBUTES):
+        target[attribute_text(name)] = value
+
+
+def attribute_text(value: object) -> str:
+    """Return ``value`` as text that the ledger takes: at most 256 bytes of valid UTF-8.
+
+    What is longer keeps its beginning and ends in a hash of the whole.
+    """
+    text = value if isinstance(value, str) else str(value)
+    if len(text) <= _SURELY_SHORT and text.isascii():
+        return text
+    raw = text.encode("utf-8", "replace")
+    if len(raw) <= MAX_ATTRIBUTE_BYTES:
+        return raw.decode()
+    digest = hashlib.sha256(raw).hexdigest()[:_DIGEST_CHARACTERS]
+    kept = raw[: MAX_ATTRIBUTE_BYTES - _DIGEST_CHARACTERS - 1].decode("utf-8", "ignore")
+    return f"{kept}~{digest}"
