@@ -1,0 +1,216 @@
+"""From what an app calls a model to the price that holds: catalogue and overrides, joined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from spendfuse.errors import InputError
+from spendfuse.metering import names
+from spendfuse.metering.catalogue import Catalogue, Model, Row, matches, midnight, span
+from spendfuse.metering.overrides import Override, days_of
+from spendfuse.metering.price import Price, PriceError, compiled
+from spendfuse.metering.processing import processed, processing_of, row_at
+
+_MAX_LIKE = 4
+_BEGIN, _END = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+_SHOWN = 200
+_OPENAI = (
+    "ft:",
+    "text-embedding-",
+    "chatgpt-",
+    "codex-",
+    "computer-use",
+    "davinci-",
+    "babbage-",
+)
+"""Names that only OpenAI has, beside those that the catalogue tells it by."""
+
+
+class UnknownModelError(InputError):
+    """The book does not know the model. The nearest names are looked for when somebody asks."""
+
+    def __init__(self, provider: str, model: str, known: Callable[[], Sequence[str]]) -> None:
+        super().__init__(provider, model)
+        self.provider = provider
+        self.model = model
+        self._known = known
+
+    @property
+    def nearest(self) -> tuple[str, ...]:
+        """Up to three names that the book knows and that look alike."""
+        return names.nearest(self.model[:_SHOWN], self._known())
+
+    def __str__(self) -> str:
+        of = f" of {self.provider}" if self.provider else ""
+        nearest = self.nearest
+        like = f"; nearest: {', '.join(nearest)}" if nearest else ""
+        return (
+            f"the price book has no model {self.model[:_SHOWN]!r}{of}{like}. Write the provider's "
+            "own name for it, or add it to your price overrides (docs/metering.md)"
+        )
+
+
+class Held(NamedTuple):
+    """A price, and the interval in which it holds."""
+
+    begin: datetime
+    end: datetime
+    price: Price
+
+
+class Lookup:
+    def __init__(self, catalogue: Catalogue, entries: Sequence[Override], *, version: str) -> None:
+        self._catalogue = catalogue
+        self._entries = tuple(entries)
+        self._version = version
+
+    def held(
+        self, provider: str, model: str, *, at: datetime, tier: str | None, batch: bool
+    ) -> Held:
+        """Return the price that holds; errors as ``PriceBook.price`` has them."""
+        processing = processing_of(tier, batch=batch)
+        provider, name = self._seller(provider, model)
+        entries: tuple[Override, ...] = ()
+        for _ in range(_MAX_LIKE):
+            spellings = tuple(names.spellings(provider, name))
+            # The entries of the name that was written come last: they win.
+            here = self._matching(provider, spellings)
+            entries = (*here, *entries)
+            like = next(
+                (each.like for each in reversed(here) if each.like and each.holds(at)), None
+            )
+            if like is None:
+                return self._priced(provider, spellings, entries, processing=processing, at=at)
+            provider, name = self.provider_id(like[0]), like[1]
+        raise PriceError(f"{model!r}: `like` in the price overrides goes round in circles")
+
+    def names(self, provider: str | None) -> list[tuple[str, str]]:
+        """Return (provider, model) of all that is known by name."""
+        known = {
+            (each.id, model.id) for each in self._catalogue.providers for model in each.models()
+        }
+        known |= {
+            (entry.provider, name)
+            for entry in self._entries
+            for name in entry.models
+            if entry.defines and "*" not in name
+        }
+        wanted = None if provider is None else self.provider_id(provider)
+        return sorted(each for each in known if wanted in {None, each[0]})
+
+    def provider_id(self, name: str) -> str:
+        """Return the book's id for a provider's name; a name it does not know, as it is."""
+        wanted = names.provider_id(name)
+        if not wanted or any(entry.provider == wanted for entry in self._entries):
+            return wanted
+        provider = self._catalogue.provider(wanted)
+        return provider.id if provider else wanted
+
+    def unknown(self, provider: str, model: str) -> UnknownModelError:
+        own = self.provider_id(provider)
+        return UnknownModelError(own, model, lambda: self._near(own))
+
+    def _near(self, provider: str) -> list[str]:
+        own = [name for _, name in self.names(provider)] if provider else []
+        return own or [name for _, name in self.names(None)]
+
+    def _seller(self, provider: str, model: str) -> tuple[str, str]:
+        """Return the provider's id and the model's name, as far as the two tell."""
+        wanted = self.provider_id(provider)
+        name = model.strip().lower()
+        if wanted and wanted != "litellm":
+            return wanted, name
+        own = next((each for each in self._entries if each.defines and each.names(name)), None)
+        if own is not None and own.provider != "*":
+            return own.provider, name
+        if names.looks_like_bedrock(name):
+            return "aws", name
+        split = names.split_prefix(name)
+        if split is not None and self._is_provider(split[0]):
+            return self.provider_id(split[0]), split[1]
+        if name.startswith(_OPENAI):
+            return "openai", name
+        seller = self._catalogue.provider_of_model(name)
+        if seller is None:
+            raise self.unknown("", model)
+        return seller.id, name
+
+    def _is_provider(self, name: str) -> bool:
+        known = {entry.provider for entry in self._entries}
+        return name in known or self._catalogue.provider(name) is not None
+
+    def _matching(self, provider: str, spellings: Sequence[str]) -> tuple[Override, ...]:
+        return tuple(
+            each
+            for each in self._entries
+            if each.provider in {provider, "*"} and any(map(each.names, spellings))
+        )
+
+    def _priced(
+        self,
+        provider: str,
+        spellings: Sequence[str],
+        entries: tuple[Override, ...],
+        *,
+        processing: str,
+        at: datetime,
+    ) -> Held:
+        now = tuple(each for each in entries if each.holds(at))
+        model = self._model(provider, spellings)
+        if model is None:
+            model = self._defined(provider, spellings[0], entries, at)
+        row = row_at(model, at)
+        sources = [each.source for each in now if each.source]
+        seller = self._catalogue.provider(provider)
+        days = (row.from_day, *(each.from_day for each in now))
+        price = compiled(
+            processed(model, row, now, processing, at),
+            provider=provider,
+            model=model.id,
+            version=self._version,
+            source=sources[-1] if sources else seller.source if seller else "",
+            valid_from=max((each for each in days if each), default=None),
+            tier=processing,
+            is_free=any(each.is_free for each in now),
+        )
+        return Held(*_interval(model, entries, at), price)
+
+    def _defined(
+        self, provider: str, name: str, entries: Sequence[Override], at: datetime
+    ) -> Model:
+        """Return a model that the overrides alone know."""
+        defining = [each for each in entries if each.defines]
+        if not defining:
+            raise self.unknown(provider, name)
+        if not any(each.holds(at) for each in defining):
+            raise PriceError(f"the price overrides have no price for {name} on {at.date()}")
+        return Model(name, ("equals", name), (Row({}),))
+
+    def _model(self, provider: str, spellings: Sequence[str]) -> Model | None:
+        seller = self._catalogue.provider(provider)
+        if seller is None:
+            return None
+        for spelling in spellings:
+            for model in seller.models():
+                if matches(model.match, spelling, strictly=True):
+                    return model
+        for maker in filter(None, map(self._catalogue.provider, seller.fallbacks)):
+            for spelling in spellings:
+                for model in maker.models():
+                    if matches(model.match, spelling, strictly=True):
+                        # How a reseller processes is its own affair.
+                        return replace(model, variants=())
+        return None
+
+
+def _interval(model: Model, entries: Sequence[Override], at: datetime) -> tuple[datetime, datetime]:
+    """Return ``[begin, end)`` around ``at`` in which nothing about the price changes."""
+    days = [*days_of(entries), *(each.from_day for each in model.variants if each.from_day)]
+    moments = [midnight(day) for day in days] + [each for each in span(model.rows, at) if each]
+    return (
+        max((each for each in moments if each <= at), default=_BEGIN),
+        min((each for each in moments if each > at), default=_END),
+    )
