@@ -7,8 +7,7 @@ So a stream can report at its very end, when its usage is known.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import NamedTuple
 
@@ -42,18 +41,86 @@ class Reported(NamedTuple):
     attribution: Attribution = NOBODY
 
 
-_collector: ContextVar[list[Reported] | None] = ContextVar("spendfuse_reports", default=None)
+class Reports(list[Reported]):
+    """What was reported to one meter; each report is handed on once, from whatever thread.
+
+    After ``close`` a late report is handed on at once: a task that outlives its request reports
+    late, and so does a stream that the garbage collector closes.
+
+    Args:
+        hand_on: What the meter does with a report; it raises nothing.
+        pass_on: Takes the finished reports of meters inside that have no tracker of their own.
+        tracker: Where the reports end up, as far as that is known.
+    """
+
+    __slots__ = ("_closed", "_hand_on", "_pass_on", "tracker")
+
+    def __init__(
+        self,
+        hand_on: Callable[[Reported], object] | None = None,
+        *,
+        pass_on: Callable[[Reported], object] | None = None,
+        tracker: object = None,
+    ) -> None:
+        self._closed = False
+        self._hand_on = hand_on
+        self._pass_on = pass_on
+        self.tracker = tracker
+
+    def append(self, reported: Reported) -> None:
+        super().append(reported)
+        if self._closed:
+            self.drain()
+
+    def pass_on(self, reported: Reported) -> None:
+        """Take what a meter inside has finished."""
+        (self._pass_on or self.append)(reported)
+
+    def counted(self, thing: object) -> None:
+        """Hear from a meter inside that ``thing``, a result or an error, is counted already."""
+
+    def drain(self) -> None:
+        """Hand on what waits."""
+        while self and self._hand_on is not None:
+            try:
+                # Two threads may drain at once: what one has taken, the other doesn't see.
+                reported = self.pop(0)
+            except IndexError:
+                return
+            self._hand_on(reported)
+
+    def close(self) -> None:
+        """Hand on what waits, and from now on whatever comes."""
+        self._closed = True
+        self.drain()
 
 
-@contextmanager
-def collecting() -> Iterator[list[Reported]]:
+_collector: ContextVar[Reports | None] = ContextVar("spendfuse_reports", default=None)
+
+
+class collecting:  # noqa: N801 (a function to its users; as a generator it would cost 1 µs more)
     """Collect what is reported inside, in this task and in those that it starts."""
-    reports: list[Reported] = []
-    token = _collector.set(reports)
-    try:
-        yield reports
-    finally:
-        _collector.reset(token)
+
+    __slots__ = ("_reports", "_token")
+
+    def __init__(self, reports: Reports | None = None) -> None:
+        self._reports = Reports() if reports is None else reports
+
+    def __enter__(self) -> Reports:
+        self._token = _collector.set(self._reports)
+        return self._reports
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            _collector.reset(self._token)
+        except ValueError:
+            # Left in another context than entered, as an abandoned stream is: nothing to undo.
+            return
+
+
+def reports_around() -> Reports | None:
+    """Return the collector in force, if there is one."""
+    return _collector.get()
 
 
 def report_usage(
