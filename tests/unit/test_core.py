@@ -10,6 +10,7 @@ SRC = Path(__file__).parents[2] / "src"
 # The files named for a vendor, and the rooms that are ways in or know pydantic.
 VENDORS = {"dynamodb", "slack", "channels", "sns", "secrets_manager", "api_gateway"}
 APART = {"cli", "config", "sandbox", "__main__", "keys"}
+VENDORS |= {"anthropic", "bedrock", "litellm", "openai", "opentelemetry"}
 
 
 def rule_modules() -> list[str]:

@@ -1,0 +1,196 @@
+"""Metering from OpenTelemetry spans: whatever instruments the app's LLM calls, meters them.
+
+Only finished spans that are recorded arrive here. A sampler that drops spans drops their cost:
+sample with RECORD_ONLY, or at the exporter.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any, Generic, TypeGuard, TypeVar
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.trace import SpanContext
+from opentelemetry.trace.status import StatusCode
+
+from spendfuse.metering.attribution import NOBODY, Attribution, current_attribution, extended
+from spendfuse.metering.integrations.genai_spans import SpanCall, span_call, span_role
+from spendfuse.metering.integrations.meter import NOTHING_USED, Meter
+from spendfuse.metering.record import Status
+from spendfuse.metering.reporting import Reported
+from spendfuse.metering.usage import UsageError
+
+ATTRIBUTES: Mapping[str, str] = {
+    "enduser.id": "user",
+    "langfuse.user.id": "user",
+    "traceloop.association.properties.user_id": "user",
+    "user.id": "user",
+    "gen_ai.conversation.id": "session",
+    "session.id": "session",
+    "deployment.environment": "environment",
+    "deployment.environment.name": "environment",
+}
+"""Which attributes of a span, or else of its resource, become which of ours; later ones win."""
+MAX_REMEMBERED = 10_000
+_Span = tuple[int, int]
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
+
+class GenAiSpanProcessor(SpanProcessor):
+    """Tracks a call for each finished LLM span.
+
+    Spans that repeat a call are left out: agents, chains and tools; a span around one of the same
+    family that was counted already; one with a response id that was. What ``attributed()``
+    says where the span starts holds; the span's own attributes go on top.
+
+    Args:
+        tracker: Where the calls go.
+        attributes: Added to ``ATTRIBUTES``; an empty text switches one off.
+        cached_beside: Names of instrumentation scopes that report cached tokens beside the
+            input although the convention puts them inside; most are recognised without.
+
+    Example:
+        >>> from opentelemetry.sdk.trace import TracerProvider
+        >>> provider = TracerProvider()
+        >>> provider.add_span_processor(GenAiSpanProcessor(tracker))  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        tracker: Meter,
+        *,
+        attributes: Mapping[str, str] | None = None,
+        cached_beside: frozenset[str] = frozenset(),
+    ) -> None:
+        self._tracker = tracker
+        self._names = {k: v for k, v in {**ATTRIBUTES, **(attributes or {})}.items() if v}
+        self._cached_beside = cached_beside
+        self._started: _Recent[_Span, Attribution] = _Recent()
+        self._counted_below: _Recent[_Span, frozenset[str]] = _Recent()
+        self._responses: _Recent[str, str] = _Recent()
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002
+        attribution = current_attribution()
+        context = span.get_span_context()
+        if attribution is not NOBODY and context is not None:
+            self._started.put((context.trace_id, context.span_id), attribution)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        try:
+            self._ended(span)
+        except UsageError:
+            self._tracker.refuse("a span with token counts that can't be")
+        except Exception as error:  # noqa: BLE001 (the app's span must end whatever it holds)
+            self._tracker.refuse(f"a span that can't be read: {type(error).__name__}")
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002
+        """Return True: a span is tracked when it ends; the tracker has its own ``flush``."""
+        return True
+
+    def _ended(self, span: ReadableSpan) -> None:
+        context = span.get_span_context()
+        if context is None:
+            return
+        key = (context.trace_id, context.span_id)
+        attribution = self._started.pop(key, NOBODY)
+        below = self._counted_below.pop(key, frozenset())
+        role = span_role(span.attributes or {})
+        is_call = role in ("inference", "embeddings") and role not in below
+        if is_call and self._is_counted(span, attribution):
+            below |= {role}
+        # What a tool calls is never part of the usage of the call that asked for the tool.
+        if below and role != "tool" and _ends_here(span.parent):
+            parent = span.parent.span_id
+            known = self._counted_below.pop((key[0], parent), frozenset())
+            self._counted_below.put((key[0], parent), known | below)
+
+    def _is_counted(self, span: ReadableSpan, attribution: Attribution) -> bool:
+        """Track the call, and return whether it is known now."""
+        scope = span.instrumentation_scope
+        beside = True if scope is not None and scope.name in self._cached_beside else None
+        call = span_call(span.attributes or {}, cached_beside=beside)
+        failed = span.status.status_code is StatusCode.ERROR
+        if call.usage is None and not failed:
+            self._tracker.refuse("an LLM span without token counts")
+            return False
+        known = call.response_id and self._responses.swap(call.response_id, "counted", "")
+        if not known:
+            self._tracker.track_quietly(self._reported(span, call, attribution, failed=failed))
+        return True
+
+    def _reported(
+        self, span: ReadableSpan, call: SpanCall, attribution: Attribution, *, failed: bool
+    ) -> Reported:
+        status: Status = "error" if failed else "ok"
+        return Reported(
+            call.model,
+            NOTHING_USED if call.usage is None else call.usage,
+            provider=call.provider,
+            tier=call.tier,
+            latency_ms=_milliseconds(span),
+            status=status,
+            error_type=_error_type(span) if failed else None,
+            attribution=extended(attribution, self._values(span)),
+        )
+
+    def _values(self, span: ReadableSpan) -> dict[str, str]:
+        given: Mapping[str, Any] = span.attributes or {}
+        shared: Mapping[str, Any] = span.resource.attributes
+        found = {}
+        for theirs, ours in self._names.items():
+            value = given.get(theirs, shared.get(theirs))
+            if value is not None:
+                found[ours] = str(value)
+        return found
+
+
+class _Recent(Generic[_Key, _Value]):
+    """The latest entries; a span that never ends holds no memory for ever."""
+
+    def __init__(self) -> None:
+        self._entries: dict[_Key, _Value] = {}
+        # A generator that is garbage-collected ends its span, perhaps while this thread is here.
+        self._lock = threading.RLock()
+
+    def put(self, key: _Key, value: _Value) -> None:
+        with self._lock:
+            self._entries[key] = value
+            while len(self._entries) > MAX_REMEMBERED:
+                del self._entries[next(iter(self._entries))]
+
+    def pop(self, key: _Key, default: _Value) -> _Value:
+        with self._lock:
+            return self._entries.pop(key, default)
+
+    def swap(self, key: _Key, value: _Value, default: _Value) -> _Value:
+        """Put ``value`` and return what stood there."""
+        with self._lock:
+            before = self._entries.get(key, default)
+            self.put(key, value)
+            return before
+
+
+def _ends_here(parent: SpanContext | None) -> TypeGuard[SpanContext]:
+    """Return whether the parent is a span of this process."""
+    return parent is not None and not parent.is_remote
+
+
+def _milliseconds(span: ReadableSpan) -> int | None:
+    if span.start_time is None or span.end_time is None:
+        return None
+    return max(0, span.end_time - span.start_time) // 1_000_000
+
+
+def _error_type(span: ReadableSpan) -> str:
+    """Return the error's class; never the status' description, which may hold a prompt."""
+    given = (span.attributes or {}).get("error.type")
+    if given:
+        return str(given)
+    for event in span.events:
+        named = (event.attributes or {}).get("exception.type")
+        if named:
+            return str(named).rpartition(".")[2]
+    return "error"
