@@ -161,7 +161,7 @@ class Lookup:
         now = tuple(each for each in entries if each.holds(at))
         model = self._model(provider, spellings)
         if model is None:
-            model = self._defined(provider, spellings[0], entries, at)
+            model = self._defined(provider, spellings, entries, at)
         row = row_at(model, at)
         sources = [each.source for each in now if each.source]
         seller = self._catalogue.provider(provider)
@@ -179,12 +179,13 @@ class Lookup:
         return Held(*_interval(model, entries, at), price)
 
     def _defined(
-        self, provider: str, name: str, entries: Sequence[Override], at: datetime
+        self, provider: str, spellings: Sequence[str], entries: Sequence[Override], at: datetime
     ) -> Model:
-        """Return a model that the overrides alone know."""
+        """Return a model that the overrides alone know, by the name that they know."""
         defining = [each for each in entries if each.defines]
-        if not defining:
-            raise self.unknown(provider, name)
+        name = next((each for each in spellings if any(e.names(each) for e in defining)), None)
+        if name is None:
+            raise self.unknown(provider, spellings[0])
         if not any(each.holds(at) for each in defining):
             raise PriceError(f"the price overrides have no price for {name} on {at.date()}")
         return Model(name, ("equals", name), (Row({}),))

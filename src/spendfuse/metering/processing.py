@@ -86,7 +86,11 @@ def processed(
 
 def _by_override(rates: Rates, override: Decimal | Rates) -> Rates:
     if isinstance(override, Decimal):
-        return {unit: _times(rate, Fraction(override)) for unit, rate in rates.items()}
+        # Searches and the like cost the same in a batch.
+        return {
+            unit: _times(rate, Fraction(override)) if unit.endswith("_tokens") else rate
+            for unit, rate in rates.items()
+        }
     return {**rates, **override}
 
 
