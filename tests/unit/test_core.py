@@ -11,6 +11,7 @@ SRC = Path(__file__).parents[2] / "src"
 VENDORS = {"dynamodb", "slack", "channels", "sns", "secrets_manager", "api_gateway"}
 APART = {"cli", "config", "sandbox", "__main__", "keys"}
 VENDORS |= {"anthropic", "bedrock", "litellm", "openai", "opentelemetry"}
+VENDORS |= {"bigquery", "prometheus"}
 
 
 def rule_modules() -> list[str]:
