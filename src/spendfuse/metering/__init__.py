@@ -1,1 +1,21 @@
-"""What did this call cost? Usage, price book, meter, middleware, sinks."""
+"""What did this call cost? Usage, price book, meter, middleware, sinks.
+
+The names that apps use. Vendors are loaded by the file named for them, when it is asked for.
+"""
+
+from spendfuse.metering.attribution import attributed
+from spendfuse.metering.price_book import PriceBook, PriceError, UnknownModelError
+from spendfuse.metering.reporting import report_usage
+from spendfuse.metering.tracker import CostTracker
+from spendfuse.metering.usage import Usage, UsageError
+
+__all__ = [
+    "CostTracker",
+    "PriceBook",
+    "PriceError",
+    "UnknownModelError",
+    "Usage",
+    "UsageError",
+    "attributed",
+    "report_usage",
+]

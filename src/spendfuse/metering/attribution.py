@@ -81,23 +81,28 @@ def attributed(
 
 
 def extended(base: Attribution, values: Mapping[str, Scalar]) -> Attribution:
-    """Return ``base`` with ``values`` on top; None leaves a value as it was."""
+    """Return ``base`` with ``values`` on top; None and empty texts leave a value as it was."""
     attributes, fields = dict(base.attributes), dict(base.fields)
     for name, value in values.items():
-        if isinstance(value, str):
-            _put(attributes, name, attribute_text(value))
+        if type(value) is str:
+            # Most are short and plain; this runs once a call.
+            if len(value) > _SURELY_SHORT or not value.isascii():
+                value = attribute_text(value)  # noqa: PLW2901
+            if value:
+                attributes[name] = value
         elif value is not None and not (isinstance(value, float) and not math.isfinite(value)):
-            _put(fields, name, value)
-    return Attribution(attributes, fields)
+            fields[name] = value
+    return Attribution(_bounded(attributes), _bounded(fields))
 
 
 _Value = TypeVar("_Value", bound=Scalar)
 
 
-def _put(target: dict[str, _Value], name: str, value: _Value) -> None:
-    # An empty text is no attribution: the ledger refuses it.
-    if value != "" and (name in target or len(target) < MAX_ATTRIBUTES):
-        target[attribute_text(name)] = value
+def _bounded(values: dict[str, _Value]) -> dict[str, _Value]:
+    """Return at most 50 values, the first ones, under names that the ledger takes."""
+    if len(values) <= MAX_ATTRIBUTES and max(map(len, values), default=0) <= _SURELY_SHORT:
+        return values
+    return {attribute_text(name): values[name] for name in list(values)[:MAX_ATTRIBUTES]}
 
 
 def attribute_text(value: object) -> str:

@@ -161,6 +161,8 @@ class Usage(_Counts):
 
 
 NO_USAGE = Usage()
+NOTHING_USED = Usage(requests=0)
+"""Of a call that was refused: not even a request that would be billed."""
 
 
 def _bad_count(usage: Usage) -> UsageError:
@@ -175,6 +177,9 @@ def _bad_count(usage: Usage) -> UsageError:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, (str, bytes)):
+        # It may be somebody's prompt, and errors are logged.
+        return f"text of {len(value)} characters"
     try:
         text = repr(value)
     except ValueError:  # an int of more digits than Python prints

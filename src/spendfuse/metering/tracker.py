@@ -1,0 +1,332 @@
+"""The meter: one call's usage becomes a priced record, and the record goes to the sinks.
+
+It runs inside other people's requests. So it never waits, and the one error that it raises is the
+unknown model, where you have not chosen otherwise; all else is counted, logged and recorded
+without a price.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal
+
+from spendfuse.clock import utc_now
+from spendfuse.errors import InputError, SettingsError
+from spendfuse.metering.attribution import (
+    NOBODY,
+    Attribution,
+    Scalar,
+    attribute_text,
+    current_attribution,
+    extended,
+)
+from spendfuse.metering.price_book import PriceBook, UnknownModelError
+from spendfuse.metering.privacy import Pseudonyms
+from spendfuse.metering.record import Record, RecordIds, Status
+from spendfuse.metering.reporting import Reported
+from spendfuse.metering.responses import usage_from
+from spendfuse.metering.sinks.fan_out import FanOut
+from spendfuse.metering.sinks.sink import Sink, SinkHealth
+from spendfuse.metering.usage import NO_USAGE, NOTHING_USED, Usage, UsageError
+from spendfuse.money import display_usd, nano_usd
+
+logger = logging.getLogger(__name__)
+
+UnknownModels = Literal["raise", "unpriced"]
+_MAX_REASONS = 100
+"""Reasons of refusals that are remembered as logged: above it, no new one is."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerHealth:
+    """What a tracker has done since it was made."""
+
+    tracked: int
+    """Records that went to the sinks."""
+    unpriced: int
+    """Of them, those without a price: budgets don't see what they cost."""
+    refused: int
+    """Usage that could not be read. What is known of the call is recorded, unpriced."""
+    sinks: Mapping[str, SinkHealth]
+
+
+class CostTracker:
+    """Prices calls and hands their records to the sinks; safe to share between threads.
+
+    Args:
+        sinks: where records go; ``metering.sinks.open_sinks`` makes them from a configuration.
+        prices: the price book; by default the installed genai-prices with our overrides.
+        unknown_models: "raise" an UnknownModelError from ``track``, or record them "unpriced".
+        warn_above_usd: log a warning for every single call that costs more.
+        pseudonyms: replaces user ids before anything leaves the process.
+        attributes: hold for every call of this process, such as environment and team.
+        now: the time, aware.
+
+    Example:
+        tracker = CostTracker(sinks=[PrintSink()])
+        tracker.track_usage("u1", "/chat", "gpt-4o", {"prompt_tokens": 9, "completion_tokens": 3})
+    """
+
+    def __init__(
+        self,
+        *,
+        sinks: Sequence[Sink],
+        prices: PriceBook | None = None,
+        unknown_models: UnknownModels = "raise",
+        warn_above_usd: Decimal | None = None,
+        pseudonyms: Pseudonyms | None = None,
+        attributes: Mapping[str, Scalar] | None = None,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        if unknown_models not in {"raise", "unpriced"}:
+            raise SettingsError(
+                f'unknown_models must be "raise" or "unpriced", got {unknown_models!r}'
+            )
+        self._sinks = FanOut(sinks)
+        # Now, and not in somebody's request: opening the book takes half a second.
+        self._prices = prices or PriceBook.standard()
+        self._raises = unknown_models == "raise"
+        self._warn_above = None if warn_above_usd is None else nano_usd(warn_above_usd)
+        self._pseudonyms = pseudonyms
+        self._base = extended(NOBODY, attributes or {})
+        self._now = now
+        self._ids = RecordIds()
+        self._lock = threading.Lock()
+        self._tracked = self._unpriced = self._refused = 0
+        self._reasons: set[str] = set()
+
+    @property
+    def prices(self) -> PriceBook:
+        return self._prices
+
+    def track_usage(
+        self,
+        user_id: str,
+        endpoint: str,
+        model: str,
+        usage: object,
+        **options: Any,
+    ) -> Record:
+        """Record one call of a user at an endpoint; options as for ``track``."""
+        return self.track(model, usage, user=user_id, endpoint=endpoint, **options)
+
+    def track(
+        self,
+        model: str,
+        usage: object,
+        *,
+        provider: str = "",
+        at: datetime | None = None,
+        latency_ms: int | None = None,
+        status: Status = "ok",
+        error_type: str | None = None,
+        cached: bool = False,
+        batch: bool = False,
+        tier: str | None = None,
+        **values: Scalar,
+    ) -> Record:
+        """Record one call, and return the record that went to the sinks.
+
+        Args:
+            model: as the provider names it.
+            usage: a ``Usage``, a mapping of counts by their usual names, or a response's usage.
+            provider: where the model's name alone does not tell.
+            at: when the call was made; by default now.
+            latency_ms: how long it took.
+            status: ok, error or cancelled.
+            error_type: the error's class.
+            cached: answered from your own cache; it costs nothing.
+            batch: through the provider's batch interface.
+            tier: flex, priority or fast.
+            **values: attributes (user, team, feature, …) and fields, over those in force.
+
+        Raises:
+            UnknownModelError: there is no such model, and ``unknown_models`` is "raise"; nothing
+                was recorded.
+        """
+        attribution = current_attribution()
+        if values:
+            attribution = extended(attribution, values)
+        reported = Reported(
+            model,
+            usage,
+            provider,
+            batch,
+            tier,
+            cached,
+            latency_ms,
+            status,
+            error_type,
+            attribution,
+        )
+        return self._track(reported, at, raises=self._raises)
+
+    def track_response(
+        self,
+        response: object,
+        *,
+        provider: str = "",
+        latency_ms: int | None = None,
+        **options: Any,
+    ) -> Record:
+        """Record the call that gave this response: an SDK's object, or the dict it came from.
+
+        Raises:
+            UsageError: the response has no usage that we know; nothing was recorded.
+            UnknownModelError: as ``track``.
+        """
+        from spendfuse.metering.responses import read_response  # type: ignore[attr-defined]  # noqa: PLC0415
+
+        read = read_response(response, provider=provider)
+        return self.track(
+            read.model,
+            read.usage,
+            provider=read.provider,
+            latency_ms=latency_ms,
+            batch=read.batch,
+            tier=read.tier,
+            **options,
+        )
+
+    def track_quietly(self, reported: Reported, /) -> Record | None:
+        """Record what middleware, a decorator or a wrapper was told. Raises nothing.
+
+        Unknown models are recorded as unpriced, whatever ``unknown_models`` says: the call has
+        been paid for, and its answer must reach the user.
+        """
+        try:
+            return self._track(reported, None, raises=False)
+        except Exception:
+            self.refuse("a report could not be recorded")
+            logger.debug("the report that could not be recorded", exc_info=True)
+            return None
+
+    def refuse(self, reason: str, /) -> None:
+        """Count input that could not be read, and log each reason once; raises nothing."""
+        with self._lock:
+            self._refused += 1
+        self._log_once("usage refused", reason)
+
+    def flush(self, timeout_seconds: float = 5.0) -> bool:
+        """Deliver what waits, or put it on disk; return whether nothing is left in memory."""
+        return self._sinks.flush(timeout_seconds)
+
+    def close(self, timeout_seconds: float = 5.0) -> None:
+        """Flush, and let go of threads, files and connections."""
+        self._sinks.close(timeout_seconds)
+
+    def health(self) -> TrackerHealth:
+        """Return what was tracked, and how the sinks are."""
+        with self._lock:
+            counts = (self._tracked, self._unpriced, self._refused)
+        return TrackerHealth(*counts, self._sinks.health())
+
+    def _track(self, reported: Reported, at: datetime | None, *, raises: bool) -> Record:
+        at = self._now() if at is None else at
+        usage, nano, provider, version, problem = self._priced(reported, at, raises=raises)
+        attributes, fields = self._attribution(reported.attribution)
+        latency_ms = reported.latency_ms
+        record = Record(
+            self._ids(),
+            at,
+            provider,
+            attribute_text(reported.model) or "unknown",
+            usage,
+            nano,
+            attributes,
+            fields,
+            version,
+            latency_ms if type(latency_ms) is int else _whole(latency_ms),
+            reported.status,
+            reported.error_type,
+            reported.cached,
+            problem,
+        )
+        with self._lock:
+            self._tracked += 1
+            if nano is None:
+                self._unpriced += 1
+        if nano is not None and self._warn_above is not None and nano > self._warn_above:
+            self._warn(record, nano)
+        self._sinks.emit(record)
+        return record
+
+    def _priced(
+        self, reported: Reported, at: datetime, *, raises: bool
+    ) -> tuple[Usage, int | None, str, str, str | None]:
+        """Return usage, nano-dollars, provider, price version, and why there is no price."""
+        usage, provider = reported.usage, reported.provider
+        if type(usage) is not Usage:
+            try:
+                usage = usage_from(usage, provider=provider)
+            except UsageError as error:
+                self.refuse(str(error))
+                return NO_USAGE, None, attribute_text(provider), "", str(error)
+        if reported.cached or usage == NOTHING_USED or _failed_unused(reported, usage):
+            return usage, 0, attribute_text(provider), self._prices.version, None
+        try:
+            cost = self._prices.price(
+                provider, reported.model, usage, at=at, tier=reported.tier, batch=reported.batch
+            )
+        except UnknownModelError as error:
+            if raises:
+                raise
+            self._log_once("recorded without a price", f"{_NO_MODEL} {attribute_text(error.model)}")
+            return usage, None, attribute_text(error.provider), self._prices.version, _NO_MODEL
+        except (InputError, TypeError, AttributeError) as error:
+            self._log_once("recorded without a price", str(error))
+            return usage, None, attribute_text(provider), self._prices.version, str(error)
+        return usage, cost.nano_usd, cost.price.provider, cost.price.version, None
+
+    def _log_once(self, what: str, reason: str) -> None:
+        with self._lock:
+            is_new = reason not in self._reasons and len(self._reasons) < _MAX_REASONS
+            if is_new:
+                self._reasons.add(reason)
+        if is_new:
+            logger.warning("%s: %s (logged once, counted always)", what, reason)
+
+    def _attribution(self, attribution: Attribution) -> Attribution:
+        attributes: Mapping[str, str] = attribution.attributes
+        fields = attribution.fields
+        if self._base.attributes:
+            attributes = {**self._base.attributes, **attributes}
+        if self._base.fields:
+            fields = {**self._base.fields, **fields}
+        if self._pseudonyms is not None and "user" in attributes:
+            attributes = {**attributes, "user": self._pseudonyms.of(attributes["user"])}
+        return Attribution(attributes, fields)
+
+    def _warn(self, record: Record, nano: int) -> None:
+        logger.warning(
+            "one call cost %s, above %s: model %s, feature %s, %s tokens in, %s out (record %s)",
+            display_usd(nano),
+            display_usd(self._warn_above or 0),
+            record.model,
+            record.attributes.get("feature", "-"),
+            record.usage.input_tokens,
+            record.usage.output_tokens,
+            record.id,
+        )
+
+
+_NO_MODEL = "the price book does not know the model"
+
+
+def _failed_unused(reported: Reported, usage: Usage) -> bool:
+    """Return whether the call failed before the provider counted anything."""
+    return reported.status == "error" and usage == NO_USAGE
+
+
+def _whole(latency: object) -> int | None:
+    """Return a latency as whole milliseconds; None for what is no latency."""
+    try:
+        whole = int(latency)  # type: ignore[call-overload]
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return int(whole) if whole >= 0 else None
