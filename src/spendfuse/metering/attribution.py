@@ -84,7 +84,7 @@ def extended(base: Attribution, values: Mapping[str, Scalar]) -> Attribution:
     """Return ``base`` with ``values`` on top; None and empty texts leave a value as it was."""
     attributes, fields = dict(base.attributes), dict(base.fields)
     for name, value in values.items():
-        if type(value) is str:
+        if isinstance(value, str):
             # Most are short and plain; this runs once a call.
             if len(value) > _SURELY_SHORT or not value.isascii():
                 value = attribute_text(value)  # noqa: PLW2901

@@ -160,11 +160,6 @@ class Usage(_Counts):
         }
 
 
-NO_USAGE = Usage()
-NOTHING_USED = Usage(requests=0)
-"""Of a call that was refused: not even a request that would be billed."""
-
-
 def _bad_count(usage: Usage) -> UsageError:
     for name, count in zip(FIELDS, usage, strict=True):
         if type(count) is not int:
@@ -223,3 +218,8 @@ def _above(parts: str, counts: object, whole: str, count: int) -> UsageError:
         f"{parts} ({counts}) can't be more than {whole} ({count}), which contains it; "
         "send the whole and its parts"
     )
+
+
+NO_USAGE = Usage()
+NOTHING_USED = Usage(requests=0)
+"""Of a call that was refused: not even a request that would be billed."""
