@@ -82,27 +82,29 @@ def attributed(
 
 def extended(base: Attribution, values: Mapping[str, Scalar]) -> Attribution:
     """Return ``base`` with ``values`` on top; None and empty texts leave a value as it was."""
-    attributes, fields = dict(base.attributes), dict(base.fields)
+    # This runs once a call: most values are few, short and plain.
+    attributes = dict(base.attributes) if base.attributes else {}
+    fields = dict(base.fields) if base.fields else {}
     for name, value in values.items():
+        if len(name) > _SURELY_SHORT:
+            name = attribute_text(name)  # noqa: PLW2901
         if isinstance(value, str):
-            # Most are short and plain; this runs once a call.
             if len(value) > _SURELY_SHORT or not value.isascii():
                 value = attribute_text(value)  # noqa: PLW2901
             if value:
                 attributes[name] = value
         elif value is not None and not (isinstance(value, float) and not math.isfinite(value)):
             fields[name] = value
-    return Attribution(_bounded(attributes), _bounded(fields))
+    if len(attributes) > MAX_ATTRIBUTES or len(fields) > MAX_ATTRIBUTES:
+        return Attribution(_bounded(attributes), _bounded(fields))
+    return Attribution(attributes, fields)
 
 
 _Value = TypeVar("_Value", bound=Scalar)
 
 
 def _bounded(values: dict[str, _Value]) -> dict[str, _Value]:
-    """Return at most 50 values, the first ones, under names that the ledger takes."""
-    if len(values) <= MAX_ATTRIBUTES and max(map(len, values), default=0) <= _SURELY_SHORT:
-        return values
-    return {attribute_text(name): values[name] for name in list(values)[:MAX_ATTRIBUTES]}
+    return {name: values[name] for name in list(values)[:MAX_ATTRIBUTES]}
 
 
 def attribute_text(value: object) -> str:
