@@ -1,0 +1,204 @@
+"""From counts under anybody's names to a ``Usage``."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from spendfuse.metering.responses.conventions import settle
+from spendfuse.metering.responses.fields import NO_FIELDS, fields_of, text_of
+from spendfuse.metering.responses.names import KNOWN, NAMES, TOTAL, Entry, Group, Names
+from spendfuse.metering.usage import FIELDS, MAX_COUNT, Usage, UsageError
+
+# Dicts of these alone, which is what most callers have by hand, need no table.
+_PLAIN_CHAT = frozenset(("prompt_tokens", "completion_tokens"))
+_PLAIN_CHAT_WITH_TOTAL = _PLAIN_CHAT | {"total_tokens"}
+_PLAIN_OWN = frozenset(name for name in FIELDS if "audio" not in name and "image" not in name)
+_ITEM_COUNTS = ("tokenCount", "token_count", "inputTokens")
+_SHOWN_NAMES = 12
+_SHOWN_CHARACTERS = 60
+
+
+def usage_from(counts: object, *, provider: str = "", strict: bool = False) -> Usage:
+    """Return the usage that ``counts`` tells of, under whatever usual names it has them.
+
+    What contains what, by the names alone:
+
+    * ``prompt_tokens`` and Gemini's ``promptTokenCount`` contain what was cached, read or written.
+    * ``input_tokens`` contains it too (OpenAI's, and our own with ``cached_input_tokens``), except
+      beside cache counts with Anthropic's or Bedrock's names (``cache_read_input_tokens``,
+      ``cache_creation_input_tokens``, ``cacheReadInputTokens``, …) and no others: these are added
+      to it. Inside ``input_tokens_details`` the same names are parts.
+    * Output contains reasoning, except Gemini's thoughts; Perplexity's reasoning and citations;
+      reasoning that the total counts apart (xAI); and, from Google's chat endpoint, all that the
+      total has above prompt and completion.
+    * Of a count that is given under two names the larger holds.
+
+    None is no count. Unknown names are passed over, for providers add some every month, but not
+    all of them: counts in which nothing is known are an error, never a silent zero.
+
+    Args:
+        counts: a mapping, or an SDK's usage object; a ``Usage`` comes back as it is.
+        provider: who sent it, where the names alone don't tell (xAI without a total, Google).
+        strict: refuse unknown names, for what a person typed.
+
+    Raises:
+        UsageError: a count is negative, no whole number (12.0 is one; True, "12" and NaN are
+            none) or above its whole, or nothing is known, or (strict) a name is unknown.
+
+    Example:
+        >>> usage_from({"prompt_tokens": 10, "completion_tokens": 5}).output_tokens
+        5
+    """
+    if type(counts) is dict and counts and not strict:
+        try:
+            # A total tells something only where the provider is known.
+            if counts.keys() <= (_PLAIN_CHAT if provider else _PLAIN_CHAT_WITH_TOTAL):
+                return Usage(
+                    input_tokens=counts.get("prompt_tokens", 0),
+                    output_tokens=counts.get("completion_tokens", 0),
+                )
+            if counts.keys() <= _PLAIN_OWN:
+                return Usage(**counts)
+        except UsageError:
+            pass  # None, 12.0, or an error that is to name the caller's field: looked at below
+    if isinstance(counts, Usage):
+        return counts
+    return _usage_from_any(counts, provider=provider.lower(), strict=strict)
+
+
+def _usage_from_any(counts: object, *, provider: str, strict: bool) -> Usage:
+    given = fields_of(counts)
+    if not given:
+        raise UsageError(
+            f"usage must be a mapping of counts or an object that has some, got {_kind(counts)}"
+        )
+    if strict:
+        _refuse_unknown(given, NAMES)
+    found: dict[str, int] = {}
+    added: dict[str, int] = {}
+    _collect(given, NAMES, found, added)
+    for slot, count in added.items():
+        found[slot] = found.get(slot, 0) + count
+    if not found or found.keys() == {TOTAL}:
+        raise _nothing_known(given, found)
+    settle(found, given, provider)
+    return Usage(**found)
+
+
+def _collect(
+    counts: Mapping[str, Any],
+    names: Names,
+    found: dict[str, int],
+    added: dict[str, int],
+    inside: str = "",
+) -> None:
+    """Put each known count into its slot; what lists hold into ``added``, where it adds up."""
+    for name, value in counts.items():
+        slot = names.get(name)
+        if not slot or value is None:
+            continue
+        if isinstance(slot, Group):
+            _collect_group(slot, value, found, added, f"{inside}{name}")
+            continue
+        # The common count is checked here: this loop runs once a call.
+        count = value
+        if type(value) is not int or not 0 <= value <= MAX_COUNT:
+            count = _counted(f"{inside}{name}", value, slot)
+        if count > found.get(slot, -1):
+            found[slot] = count
+
+
+def _collect_group(
+    group: Group, value: Any, found: dict[str, int], added: dict[str, int], name: str
+) -> None:
+    if isinstance(value, list | tuple) and not hasattr(value, "_asdict"):
+        for item in value:
+            _collect_item(group, fields_of(item), added, name)
+        return
+    counts = fields_of(value)
+    if counts is NO_FIELDS:
+        raise UsageError(f"{name} must be an object with counts, got {_shown(value)}")
+    _collect(counts, group.names, found, added, f"{name}.")
+
+
+def _collect_item(group: Group, item: Mapping[str, Any], added: dict[str, int], name: str) -> None:
+    label = item.get("modality", item.get("ttl", item.get("type")))
+    entry = group.labels.get(str(label) if type(label) is int else text_of(label), KNOWN)
+    if isinstance(entry, Group):
+        own: dict[str, int] = {}
+        _collect(item, entry.names, own, own, f"{name}.")
+    else:
+        counts = (item.get(each) for each in _ITEM_COUNTS)
+        count = next((each for each in counts if each is not None), 0)
+        own = {entry: _counted(name, count, entry)} if entry else {}
+    for slot, count in own.items():
+        added[slot] = added.get(slot, 0) + count
+
+
+def _counted(name: str, value: Any, slot: str) -> int:
+    count: Any = value
+    if isinstance(value, float) and math.isfinite(value):
+        # Begun seconds count; a JSON parser may write any whole number as 12.0.
+        is_seconds = slot == "audio_seconds" and value >= 0
+        count = math.ceil(value) if is_seconds or value.is_integer() else value
+    elif not isinstance(value, bool | int | str) and hasattr(value, "__index__"):
+        count = operator.index(value)
+    if type(count) is not int:
+        raise UsageError(f"{name} must be a whole number, got {_shown(value)}")
+    if count < 0:
+        raise UsageError(f"{name} must not be negative, got {_shown(count)}")
+    if count > MAX_COUNT:
+        raise UsageError(f"{name} must be at most {MAX_COUNT}, got {_shown(count)}")
+    return count
+
+
+def _nothing_known(given: Mapping[str, Any], found: Mapping[str, int]) -> UsageError:
+    if found:
+        return UsageError(
+            "total_tokens alone doesn't tell input from output, which cost differently; send "
+            "prompt_tokens and completion_tokens"
+        )
+    return UsageError(
+        f"usage has no count that we know, it has: {shown_names(given)}; send input_tokens and "
+        "output_tokens, or prompt_tokens and completion_tokens"
+    )
+
+
+def _refuse_unknown(counts: Mapping[str, Any], names: Names, inside: str = "") -> None:
+    for name, value in counts.items():
+        entry: Entry | None = names.get(name)
+        if entry is None:
+            near = get_close_matches(str(name), names, n=1, cutoff=0.5)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise UsageError(f"unknown count {inside}{shown_names([name])}{hint}")
+        if isinstance(entry, Group):
+            _refuse_unknown(fields_of(value), entry.names, f"{inside}{name}.")
+
+
+def shown_names(names: Iterable[object]) -> str:
+    """Return the names as one line of bounded length: they come from outside."""
+    shown = sorted(str(name)[:_SHOWN_CHARACTERS] for name in names)
+    more = ", …" if len(shown) > _SHOWN_NAMES else ""
+    return ", ".join(shown[:_SHOWN_NAMES]) + more
+
+
+def _shown(value: object) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # an int of more digits than Python prints
+        return "a far larger number"
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
+
+
+def _kind(value: object) -> str:
+    return (
+        "nothing"
+        if value is None
+        else f"an empty {type(value).__name__}"
+        if isinstance(value, Mapping)
+        else type(value).__name__
+    )
