@@ -48,7 +48,7 @@ class Pace:
     """How long a record may wait for others to go with it."""
     first_retry_seconds: float = 0.25
     longest_retry_seconds: float = 30.0
-    settings_retry_seconds: float = 300.0
+    settings_retry_seconds: float = 60.0
     """After a SettingsError, which waits for a person."""
 
 
@@ -85,6 +85,7 @@ class Background(Generic[Batch]):
         self._clock = clock
         self._randomness = randomness
         self._after_fork = after_fork
+        self.linger_seconds = self._pace.linger_seconds
         self._closed = False
         self._open()
         self._worker = Worker(self, name)
@@ -179,6 +180,9 @@ class Background(Generic[Batch]):
                 last_error=self._last_error,
             )
 
+    def is_holding(self) -> bool:
+        return bool(self._buffer or self._records)
+
     def begin_anew(self) -> None:
         """Forget the parent's records and counts: this is its forked child."""
         self._open()
@@ -211,7 +215,7 @@ class Background(Generic[Batch]):
         if not waiting:
             self._linger_ends = None
         elif self._linger_ends is None:
-            self._linger_ends = now + self._pace.linger_seconds
+            self._linger_ends = now + self.linger_seconds
         elif now >= self._linger_ends:
             return 0.0
         self._ring_at = full - 1 if waiting else 0
@@ -254,16 +258,8 @@ class Background(Generic[Batch]):
         if is_hopeless:
             self._settle(delivered=0)
         else:
-            self._retry_at = self._clock() + self._pause_after(error)
-
-    def _pause_after(self, error: Exception) -> float:
-        pace = self._pace
-        if isinstance(error, SettingsError):
-            return pace.settings_retry_seconds
-        doubled: float = pace.first_retry_seconds * 2 ** min(self._streak - 1, _MOST_DOUBLINGS)
-        longest = min(pace.longest_retry_seconds, doubled)
-        # Between half and whole, so that a fleet does not come back in step.
-        return longest * (1 + self._randomness()) / 2
+            pause = pause_after(error, self._streak, self._pace, self._randomness)
+            self._retry_at = self._clock() + pause
 
     def _settle(self, *, delivered: int) -> None:
         with self._changed:
@@ -303,6 +299,17 @@ class Background(Generic[Batch]):
                 self.name,
                 "it is closed" if self._closed else f"{self._room} records wait already",
             )
+
+
+def pause_after(
+    error: Exception, streak: int, pace: Pace, randomness: Callable[[], float]
+) -> float:
+    """Return how many seconds to wait after so many failures in a row."""
+    if isinstance(error, SettingsError):
+        return pace.settings_retry_seconds
+    doubled: float = pace.first_retry_seconds * 2 ** min(streak - 1, _MOST_DOUBLINGS)
+    # Between half and whole, so that a fleet does not come back in step.
+    return min(pace.longest_retry_seconds, doubled) * (1 + randomness()) / 2
 
 
 def shown(error: Exception) -> str:

@@ -24,7 +24,7 @@ from typing import Final, Protocol
 logger = logging.getLogger(__name__)
 
 UNTIL_RUNG: Final = math.inf
-"""What a turn returns when there is nothing to do: the owner may be forgotten meanwhile."""
+"""What a turn returns when there is nothing to do."""
 STOP: Final = -1.0
 """What a turn returns when it was the last."""
 EXIT_SECONDS = 5.0
@@ -37,6 +37,10 @@ class Owner(Protocol):
 
     def turn(self) -> float:
         """Do what is due; return in how many seconds there may be more to do."""
+        ...
+
+    def is_holding(self) -> bool:
+        """Whether something waits in memory; else the owner may be forgotten meanwhile."""
         ...
 
     def hurry(self) -> object:
@@ -141,7 +145,7 @@ def _run(owner_ref: weakref.ref[Owner], bell: _Bell) -> None:
         pause = _turn(owner)
         if pause == STOP:
             return
-        if pause == UNTIL_RUNG:
+        if not owner.is_holding():
             del owner
         bell.wait(pause)
 
