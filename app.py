@@ -7,7 +7,8 @@ from pathlib import Path
 
 from aws_cdk import App, Tags
 
-from spendfuse.config import Config, load
+from spendfuse.bedrock_rules import FILE_NAME, PRICES_FILE_NAME
+from spendfuse.config import BedrockLogConfig, Config, load
 from spendfuse.errors import SettingsError
 from stacks import preflight
 from stacks.alerts import AlertsStack
@@ -22,8 +23,9 @@ CONTEXT_KEYS = ("spendfuse", "stage", "monthly_limit_usd")
 
 def add_stacks(app: App, config: Config) -> None:
     """Add one deployment's stacks to the app."""
-    name = config.deployment
-    with lambda_asset(config.definitions) as asset:
+    name, bedrock_log = config.deployment, config.bedrock_log
+    bedrock = _bedrock_files(bedrock_log) if bedrock_log else None
+    with lambda_asset(config.definitions, bedrock=bedrock) as asset:
         alerts = AlertsStack(
             app,
             f"{name}-alerts",
@@ -46,6 +48,7 @@ def add_stacks(app: App, config: Config) -> None:
             asset=asset,
             topics=alerts.topics,
             fuse_table=fuse.table,
+            bedrock_log=bedrock_log,
         )
         BudgetsStack(
             app,
@@ -55,6 +58,17 @@ def add_stacks(app: App, config: Config) -> None:
         )
     for key, value in config.tags.items():
         Tags.of(app).add(key, value)
+
+
+def _bedrock_files(bedrock_log: BedrockLogConfig) -> dict[str, str]:
+    """Return what the function that meters Bedrock's log reads beside its code."""
+    # Here, because the price book takes a while to load, and few deployments need it.
+    from spendfuse.metering.price_book import PriceBook  # noqa: PLC0415
+
+    return {
+        FILE_NAME: bedrock_log.rules.to_json(),
+        PRICES_FILE_NAME: PriceBook.standard().to_json(providers=("aws",)),
+    }
 
 
 def run(app: App) -> int:

@@ -7,7 +7,7 @@ Pure Python only. A compiled wheel of this machine would not import on AWS's arm
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import distribution
 from pathlib import Path
@@ -21,33 +21,58 @@ ROOT = Path(__file__).parents[1]
 _FLOOR = ("__init__", "budget", "clock", "definitions", "errors", "fuse_state", "money", "period")
 _ROOMS = ("alerts", "fuse", "ledger")
 _LIBRARIES = ("slack_sdk",)
+# In the asset only where Bedrock's log is metered.
+_BEDROCK_FLOOR = ("bedrock_rules",)
+_BEDROCK_ROOMS = ("metering",)
+_BEDROCK_FUNCTION = "meter_bedrock"
 
 
 @contextmanager
-def lambda_asset(definitions: Definitions, *, root: Path = ROOT) -> Iterator[Path]:
-    """Assemble the asset, and remove it when the stacks have taken their copy."""
+def lambda_asset(
+    definitions: Definitions, *, bedrock: Mapping[str, str] | None = None, root: Path = ROOT
+) -> Iterator[Path]:
+    """Assemble the asset, and remove it when the stacks have taken their copy.
+
+    Args:
+        definitions: what the deployment enforces.
+        bedrock: the files of the function that meters Bedrock's log, by name; None leaves the
+            function out, and all that only it needs.
+        root: the checkout.
+    """
     with TemporaryDirectory(prefix="spendfuse-asset-") as folder:
         asset = Path(folder) / "asset"
-        assemble(asset, definitions, root=root)
+        assemble(asset, definitions, bedrock=bedrock, root=root)
         yield asset
 
 
-def assemble(asset: Path, definitions: Definitions, *, root: Path = ROOT) -> None:
-    """Fill the new folder ``asset``."""
-    _copy_python(root / "lambdas", asset / "lambdas")
+def assemble(
+    asset: Path,
+    definitions: Definitions,
+    *,
+    bedrock: Mapping[str, str] | None = None,
+    root: Path = ROOT,
+) -> None:
+    """Fill the new folder ``asset``; arguments as for ``lambda_asset``."""
+    rooms = _ROOMS if bedrock is None else _ROOMS + _BEDROCK_ROOMS
+    modules = _FLOOR if bedrock is None else _FLOOR + _BEDROCK_FLOOR
+    leave_out = _BEDROCK_FUNCTION if bedrock is None else None
+    _copy_python(root / "lambdas", asset / "lambdas", leave_out=leave_out)
     package = root / "src" / "spendfuse"
-    for room in _ROOMS:
+    for room in rooms:
         _copy_python(package / room, asset / "spendfuse" / room)
-    for module in _FLOOR:
+    for module in modules:
         shutil.copyfile(package / f"{module}.py", asset / "spendfuse" / f"{module}.py")
     for library in _LIBRARIES:
         _copy_library(library, asset)
-    (asset / FILE_NAME).write_text(definitions.to_json(), encoding="utf-8")
+    for name, text in {FILE_NAME: definitions.to_json(), **(bedrock or {})}.items():
+        (asset / name).write_text(text, encoding="utf-8")
 
 
-def _copy_python(source: Path, target: Path) -> None:
+def _copy_python(source: Path, target: Path, *, leave_out: str | None = None) -> None:
     target.mkdir(parents=True)
     for file in sorted(source.rglob("*.py")):
+        if file.relative_to(source).parts[0] == leave_out:
+            continue
         copy = target / file.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, copy)

@@ -15,6 +15,7 @@ from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
+from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 _MEMORY_MB = 512
@@ -36,7 +37,11 @@ class Grant:
 
 
 class Function(Construct):
-    """The function ``lambdas.<name>``, allowed just what ``grants`` says."""
+    """The function ``lambdas.<name>``, allowed just what ``grants`` says.
+
+    ``dead_letters`` takes the events that it failed on three times where it is called
+    asynchronously; its role needs a grant for that.
+    """
 
     def __init__(
         self,
@@ -49,6 +54,7 @@ class Function(Construct):
         environment: Mapping[str, str],
         timeout: Duration,
         grants: Sequence[Grant],
+        dead_letters: sqs.IQueue | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         log_group = logs.LogGroup(
@@ -80,6 +86,7 @@ class Function(Construct):
             role=self.role.without_policy_updates(),
             log_group=log_group,
             logging_format=lambda_.LoggingFormat.JSON,
+            dead_letter_queue=dead_letters,
         )
 
     def consume(

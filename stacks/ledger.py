@@ -12,6 +12,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_scheduler as scheduler
 from constructs import Construct
 
+from stacks.bedrock import BedrockLog, BedrockMeter
 from stacks.function import Function, Grant, consumes
 from stacks.nag import ENCRYPTED_PUBLISH, LIST_STREAMS, acknowledge_wildcards
 from stacks.queue import QueueWithDeadLetters
@@ -29,7 +30,10 @@ _WATCH_EVENT = {"source": "schedule"}
 
 
 class LedgerStack(Stack):
-    """The usage queue, the ledger table, ``record_usage`` and ``watch_budgets``."""
+    """The usage queue, the ledger table, ``record_usage`` and ``watch_budgets``.
+
+    And ``meter_bedrock``, where Bedrock's log is metered.
+    """
 
     def __init__(
         self,
@@ -40,6 +44,7 @@ class LedgerStack(Stack):
         asset: Path,
         topics: Topics,
         fuse_table: dynamodb.ITable,
+        bedrock_log: BedrockLog | None = None,
     ) -> None:
         super().__init__(
             scope,
@@ -55,6 +60,15 @@ class LedgerStack(Stack):
         self._wake_every_minute()
         self.app_policy = self._app_policy(fuse_table)
         self._outputs(deployment)
+        if bedrock_log:
+            BedrockMeter(
+                self,
+                "Bedrock",
+                deployment=deployment,
+                asset=asset,
+                log=bedrock_log,
+                usage_queue=self.queue,
+            )
 
     def _record_usage(self, asset: Path) -> Function:
         queue, dead_letters = self.queue.queue, self.queue.dead_letters

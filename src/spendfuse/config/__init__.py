@@ -5,6 +5,6 @@ the value found there and what to write instead.
 """
 
 from spendfuse.config.load import BLOCK, load, stage_names
-from spendfuse.config.values import AwsBudgetConfig, Config
+from spendfuse.config.values import AwsBudgetConfig, BedrockLogConfig, Config
 
-__all__ = ["BLOCK", "AwsBudgetConfig", "Config", "load", "stage_names"]
+__all__ = ["BLOCK", "AwsBudgetConfig", "BedrockLogConfig", "Config", "load", "stage_names"]

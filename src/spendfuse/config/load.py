@@ -10,12 +10,19 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from spendfuse.bedrock_rules import BedrockRules
 from spendfuse.budget import Budget, Rung
 from spendfuse.config.cross_checks import cross_mistakes
 from spendfuse.config.mistakes import Mistake, mistake_of, shown
 from spendfuse.config.overlay import overlaid
-from spendfuse.config.schema import AwsBudgetBlock, BudgetBlock, RungBlock, SpendfuseBlock
-from spendfuse.config.values import AwsBudgetConfig, Config
+from spendfuse.config.schema import (
+    AwsBudgetBlock,
+    BedrockLogBlock,
+    BudgetBlock,
+    RungBlock,
+    SpendfuseBlock,
+)
+from spendfuse.config.values import AwsBudgetConfig, BedrockLogConfig, Config
 from spendfuse.definitions import AwsBudget, Definitions, FuseDefinition
 from spendfuse.errors import SettingsError
 from spendfuse.money import nano_usd
@@ -126,6 +133,23 @@ def _config(block: SpendfuseBlock, stage: str | None) -> Config:
         slack_webhook_secret=slack.webhook_secret if slack else None,
         definitions=definitions,
         aws_budgets=aws_budgets,
+        bedrock_log=_bedrock_log(block.bedrock_log) if block.bedrock_log else None,
+    )
+
+
+def _bedrock_log(block: BedrockLogBlock) -> BedrockLogConfig:
+    identity = block.identity
+    return BedrockLogConfig(
+        log_group=block.log_group,
+        create=block.create,
+        rules=BedrockRules(
+            metadata=identity.metadata,
+            roles=identity.roles,
+            profiles=identity.profiles,
+            principal_as=identity.principal_as,
+            models=block.models,
+            skip_roles=tuple(block.skip_roles),
+        ),
     )
 
 

@@ -16,6 +16,8 @@ from spendfuse.config.schema import SpendfuseBlock
 
 _URL = re.compile(r"(https?://[^/\s'\"]+)[^\s'\"]*")
 _SHOWN = 60
+_OF_A_KEY = "[key]"
+"""What pydantic adds to the path where a key is wrong, and not its value."""
 STAGES = "stages"
 """Beside the block's own keys; taken out before the block is read."""
 _SECRET_KEY = "webhook_secret"  # noqa: S105 - the key, not a secret
@@ -36,6 +38,8 @@ def path_of(location: Sequence[str | int]) -> str:
     """Return ``spendfuse.budgets[0].limit_usd`` for a location inside the block."""
     text = "spendfuse"
     for part in location:
+        if part == _OF_A_KEY:
+            continue
         text += f"[{part}]" if isinstance(part, int) else f".{part}"
     return text
 

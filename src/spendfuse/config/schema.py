@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from spendfuse.bedrock_rules import FACTS
 from spendfuse.errors import InputError
 from spendfuse.money import decimal_usd, nano_usd
 
@@ -68,6 +69,9 @@ https://docs.aws.amazon.com/cost-management/latest/userguide/budgets-create-filt
 _WEBHOOK = re.compile(r"hooks\.slack|(^|/)services/|T[A-Z0-9]+/B[A-Z0-9]+/")
 _EMAIL = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+\.[^@\s,;<>]+")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+# https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_CreateLogGroup.html
+_LOG_GROUP = re.compile(r"(?!aws/)[A-Za-z0-9_./#-]{1,512}")
+_MAX_ATTRIBUTE_BYTES = 256
 MAX_STACK_NAME = 63
 STACK_NAME = re.compile(rf"[A-Za-z][A-Za-z0-9-]{{0,{MAX_STACK_NAME - 1}}}")
 
@@ -116,6 +120,35 @@ def _name(value: str) -> str:
 def _stack_name(value: str) -> str:
     if not STACK_NAME.fullmatch(value):
         raise ValueError("write 1 to 63 letters, digits and -, beginning with a letter")
+    return value
+
+
+def _log_group(value: str) -> str:
+    if not _LOG_GROUP.fullmatch(value):
+        raise ValueError(
+            "write a log group's name: 1 to 512 letters, digits and _./#-, not beginning with "
+            "aws/, such as '/spendfuse/bedrock'"
+        )
+    return value
+
+
+def _attribute(value: str) -> str:
+    if value in FACTS:
+        raise ValueError(f"the log itself tells {', '.join(FACTS)}; write another attribute")
+    if not _NAME.fullmatch(value):
+        raise ValueError("write an attribute, such as 'team': letters, digits and _.-")
+    return value
+
+
+def _attribute_value(value: str) -> str:
+    if not 0 < len(value.encode("utf-8", "replace")) <= _MAX_ATTRIBUTE_BYTES:
+        raise ValueError(f"write a text of 1 to {_MAX_ATTRIBUTE_BYTES} bytes")
+    return value
+
+
+def _filled(value: str) -> str:
+    if not value.strip():
+        raise ValueError("it is empty; write a name, or take it out")
     return value
 
 
@@ -211,6 +244,9 @@ Email = Annotated[str, AfterValidator(_email)]
 Emails = Annotated[list[Email], AfterValidator(_distinct)]
 Name = Annotated[str, AfterValidator(_name)]
 Channel = Literal["email", "slack"]
+Filled = Annotated[str, AfterValidator(_filled)]
+Attribute = Annotated[str, AfterValidator(_attribute)]
+Attributes = dict[Attribute, Annotated[str, AfterValidator(_attribute_value)]]
 
 
 class Block(BaseModel):
@@ -266,6 +302,21 @@ class FuseBlock(Block):
     plausible_multiple: Annotated[int, Field(ge=1, le=1000)] = 10
 
 
+class BedrockIdentityBlock(Block):
+    metadata: dict[Filled, Attribute] = {}
+    roles: dict[Filled, Attributes] = {}
+    profiles: dict[Filled, Attributes] = {}
+    principal_as: Attribute | None = None
+
+
+class BedrockLogBlock(Block):
+    log_group: Annotated[str, AfterValidator(_log_group)] = "/spendfuse/bedrock"
+    create: bool = True
+    identity: BedrockIdentityBlock = BedrockIdentityBlock()
+    models: dict[Filled, Filled] = {}
+    skip_roles: list[Filled] = []
+
+
 class SpendfuseBlock(Block):
     name: Annotated[str, AfterValidator(_stack_name)] = "spendfuse"
     tags: Annotated[dict[str, str], AfterValidator(_tags)]
@@ -276,3 +327,4 @@ class SpendfuseBlock(Block):
     ]
     aws_budgets: list[AwsBudgetBlock] = []
     fuse: FuseBlock = FuseBlock()
+    bedrock_log: BedrockLogBlock | None = None

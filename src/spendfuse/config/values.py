@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
+from spendfuse.bedrock_rules import BedrockRules
 from spendfuse.definitions import Definitions
 
 
@@ -29,6 +30,16 @@ class AwsBudgetConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class BedrockLogConfig:
+    """The invocation log of Bedrock that is metered."""
+
+    log_group: str
+    create: bool
+    """Whether the log group, and the role that Bedrock writes to it with, are ours to make."""
+    rules: BedrockRules
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """One deployment, whole."""
 
@@ -38,3 +49,5 @@ class Config:
     slack_webhook_secret: str | None
     definitions: Definitions
     aws_budgets: tuple[AwsBudgetConfig, ...]
+    bedrock_log: BedrockLogConfig | None
+    """None where Bedrock's log is not metered."""

@@ -1,0 +1,1 @@
+"""Meters the calls in Bedrock's model-invocation log, for apps that send nothing themselves."""
