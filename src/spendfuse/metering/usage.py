@@ -136,17 +136,17 @@ class Usage(_Counts):
             requests,
         )
         usage = tuple.__new__(cls, counts)
-        # Two steps, because this runs once a call: most calls have plain tokens only.
-        for count in counts[:COMMON]:
-            if type(count) is not int or not 0 <= count <= MAX_COUNT:
-                raise _bad_count(usage)
-        if (
-            cached_input_tokens + cache_write_tokens > input_tokens
-            or cache_write_1h_tokens > cache_write_tokens
+        # One expression, because this runs once a call: most calls have plain tokens only.
+        if not (
+            type(input_tokens) is type(output_tokens) is type(cached_input_tokens) is int
+            and type(cache_write_tokens) is type(cache_write_1h_tokens) is int
+            and 0 <= cache_write_1h_tokens <= cache_write_tokens
+            and cached_input_tokens >= 0
+            and cached_input_tokens + cache_write_tokens <= input_tokens <= MAX_COUNT
+            and 0 <= output_tokens <= MAX_COUNT
+            and counts[COMMON:] == _RARE_DEFAULTS
         ):
-            raise _bad_cache(usage)
-        if counts[COMMON:] != _RARE_DEFAULTS:
-            _check_rare(usage)
+            _check(usage)
         return usage
 
     def __repr__(self) -> str:
@@ -160,15 +160,16 @@ class Usage(_Counts):
         }
 
 
-def _bad_count(usage: Usage) -> UsageError:
+def _check(usage: Usage) -> None:
     for name, count in zip(FIELDS, usage, strict=True):
         if type(count) is not int:
-            return UsageError(f"{name} must be a whole number, got {_shown(count)}")
+            raise UsageError(f"{name} must be a whole number, got {_shown(count)}")
         if count < 0:
-            return UsageError(f"{name} must not be negative, got {count}")
+            raise UsageError(f"{name} must not be negative, got {_shown(count)}")
         if count > MAX_COUNT:
-            return UsageError(f"{name} must be at most {MAX_COUNT}, got {_shown(count)}")
-    raise AssertionError(usage)  # pragma: no cover (called with a bad count only)
+            raise UsageError(f"{name} must be at most {MAX_COUNT}, got {_shown(count)}")
+    _check_cache(usage)
+    _check_parts(usage)
 
 
 def _shown(value: object) -> str:
@@ -182,26 +183,19 @@ def _shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."  # noqa: PLR2004 (a line of a log)
 
 
-def _bad_cache(usage: Usage) -> UsageError:
-    if usage.cache_write_1h_tokens > usage.cache_write_tokens:
-        return _above(
-            "cache_write_1h_tokens",
-            usage.cache_write_1h_tokens,
-            "cache_write_tokens",
-            usage.cache_write_tokens,
+def _check_cache(usage: Usage) -> None:
+    cached, written = usage.cached_input_tokens, usage.cache_write_tokens
+    if usage.cache_write_1h_tokens > written:
+        raise _above(
+            "cache_write_1h_tokens", usage.cache_write_1h_tokens, "cache_write_tokens", written
         )
-    return _above(
-        "cached_input_tokens and cache_write_tokens",
-        f"{usage.cached_input_tokens} + {usage.cache_write_tokens}",
-        "input_tokens",
-        usage.input_tokens,
-    )
+    if cached + written > usage.input_tokens:
+        names = "cached_input_tokens and cache_write_tokens" if written else "cached_input_tokens"
+        counts = f"{cached} + {written}" if written else cached
+        raise _above(names, counts, "input_tokens", usage.input_tokens)
 
 
-def _check_rare(usage: Usage) -> None:
-    for count in usage:
-        if type(count) is not int or not 0 <= count <= MAX_COUNT:
-            raise _bad_count(usage)
+def _check_parts(usage: Usage) -> None:
     for whole, parts in PARTS.items():
         counts = [getattr(usage, part) for part in parts]
         if sum(counts) > getattr(usage, whole):
