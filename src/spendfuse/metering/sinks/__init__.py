@@ -13,6 +13,8 @@ from spendfuse.metering.sinks.specs import (
     Kind,
     Option,
     dimension_sets,
+    flag,
+    matching,
     one_of,
     read_specs,
     specs_from_text,
@@ -42,6 +44,33 @@ SINKS: Mapping[str, Kind] = {
         },
         short="logger",
     ),
+    "jsonl": Kind(
+        f"{_ROOM}.jsonl:open_sink",
+        {
+            "folder": Option(text("usage"), is_required=True),
+            "max_mb": Option(whole_number(1, 10_000)),
+            "daily": Option(flag),
+            "per_query_type": Option(flag),
+            "max_query_types": Option(whole_number(1, 1000)),
+            "fsync": Option(flag),
+        },
+        short="folder",
+    ),
+    "sqs": Kind(
+        f"{_ROOM}.sqs:open_sink",
+        {
+            "queue_url": Option(
+                matching(
+                    r"https?://\S+", "https://sqs.eu-central-1.amazonaws.com/123456789012/usage"
+                ),
+                is_required=True,
+            ),
+            "spill_folder": Option(text("/var/spool/spendfuse")),
+            "spill_mb": Option(whole_number(1, 100_000)),
+        },
+        extra="aws",
+        short="queue_url",
+    ),
     "emf": Kind(
         f"{_ROOM}.emf:open_sink",
         {
@@ -57,6 +86,18 @@ SINKS: Mapping[str, Kind] = {
     ),
     "opentelemetry": Kind(
         f"{_ROOM}.opentelemetry:open_sink", {"max_label_sets": _LABEL_SETS}, extra="otel"
+    ),
+    "bigquery": Kind(
+        f"{_ROOM}.bigquery:open_sink",
+        {
+            "table": Option(
+                matching(r"\S+\.[^.\s]+\.[^.\s]+", "project.dataset.table"),
+                is_required=True,
+            ),
+            "timeout_seconds": Option(whole_number(1, 600)),
+        },
+        extra="bigquery",
+        short="table",
     ),
 }
 """Each kind of sink by its name in a configuration. A new one is a file and an entry."""

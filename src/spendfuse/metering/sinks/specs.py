@@ -157,6 +157,15 @@ def text(example: str) -> Callable[[object], str]:
     return read
 
 
+def matching(pattern: str, example: str) -> Callable[[object], str]:
+    def read(value: object) -> str:
+        if not isinstance(value, str) or not re.fullmatch(pattern, value):
+            raise InputError(f"write a text such as {shown(example)}")
+        return value
+
+    return read
+
+
 def whole_number(low: int, high: int) -> Callable[[object], int]:
     def read(value: object) -> int:
         if type(value) is not int or not low <= value <= high:
