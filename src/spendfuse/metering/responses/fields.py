@@ -6,10 +6,9 @@ known by how they keep their fields. Nothing nested is converted before somebody
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from enum import Enum
-from types import FunctionType, ModuleType
+from types import FunctionType, MemberDescriptorType, ModuleType
 from typing import Any
 
 NO_FIELDS: Mapping[str, Any] = {}
@@ -29,20 +28,28 @@ def fields_of(value: object) -> Mapping[str, Any]:
         return value
     if isinstance(value, type | ModuleType | FunctionType):
         return NO_FIELDS
-    if kept and not next(iter(kept)).startswith("_"):
+    if kept and any(not name.startswith("_") for name in kept):
         return kept
     return _fields_kept_elsewhere(value)
 
 
 def _fields_kept_elsewhere(value: object) -> Mapping[str, Any]:
-    if hasattr(value, "_asdict"):
-        return fields_of(value._asdict())
-    if dataclasses.is_dataclass(value):
-        return {each.name: getattr(value, each.name, None) for each in dataclasses.fields(value)}
-    # Asked of the type, because Google's messages have it on their metaclass.
-    to_dict = getattr(type(value), "to_dict", None)
-    found = to_dict(value) if callable(to_dict) else None
-    return found if isinstance(found, Mapping) else NO_FIELDS
+    kind = type(value)
+    if kind.__module__ == "builtins":
+        return NO_FIELDS
+    # Asked of the type: a mock has whatever it is asked for, and Google's messages have theirs
+    # on the metaclass.
+    for name in ("_asdict", "to_dict"):
+        converted = getattr(kind, name, None)
+        found = converted(value) if callable(converted) else None
+        if isinstance(found, Mapping):
+            return found
+    names = (name for name in dir(kind) if not name.startswith("_"))
+    return {
+        name: getattr(value, name, None)
+        for name in names
+        if isinstance(getattr(kind, name, None), property | MemberDescriptorType)
+    }
 
 
 def text_of(value: object) -> str:

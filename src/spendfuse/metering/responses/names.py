@@ -227,6 +227,7 @@ NAMES: Names = {
     "output_token_count": "output_tokens",
     "inputTextTokenCount": "input_tokens",
     "totalOutputTextTokenCount": "output_tokens",
+    "tokenCount": "output_tokens",
     "generation_token_count": "output_tokens",
     # Gemini
     "promptTokenCount": "input_tokens",
