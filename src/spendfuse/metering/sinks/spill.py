@@ -91,6 +91,7 @@ class SpillFolder:
             with contextlib.suppress(OSError):
                 os.close(file)
         self._files: set[int] = set()
+        self._unreadable: set[str] = set()
         self._contents = Contents()
         self._counted_at: float | None = None
 
@@ -179,9 +180,14 @@ class SpillFolder:
             if _is_locked_now(file) and os.fstat(file).st_nlink:
                 return Claim(path, read_back(_read(file), _count_in(name)), file)
         except (OSError, UnreadablePackError, UnicodeDecodeError) as error:
-            logger.warning("pack %s is left on disk: %s", name, type(error).__name__)
+            self._leave(name, error)
         self._close(file)
         return None
+
+    def _leave(self, name: str, error: Exception) -> None:
+        if name not in self._unreadable:
+            self._unreadable.add(name)
+            logger.error("pack %s can't be read and is left: %s", name, type(error).__name__)
 
     def _close(self, file: int) -> None:
         self._files.discard(file)

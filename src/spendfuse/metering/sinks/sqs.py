@@ -6,6 +6,7 @@ take waits on disk, whole packs, and is sent when it works again, by this proces
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import secrets
@@ -51,6 +52,8 @@ _THROTTLED = {
     "TooManyRequestsException",
 }
 _MENDABLE_HERE = (NoCredentialsError, NoRegionError, ParamValidationError, PartialCredentialsError)
+_NOT_IN_NAMES = re.compile(r"[^0-9A-Za-z_-]")
+_NAME_CHARACTERS, _DIGEST_CHARACTERS = 80, 12
 _FIRST_SERVER_ERROR = 500
 _TOO_MANY_REQUESTS = 429
 _REGION = re.compile(r"https://sqs\.(?P<region>[a-z0-9-]+)\.(amazonaws|api\.aws)")
@@ -63,9 +66,10 @@ class SqsSink:
         connect: makes a boto3 SQS client; called on the background thread, once in each
             process: a forked child must not talk over its parent's connections.
         queue_url: the usage queue's.
-        spill_folder: where packs go that the queue does not take; several processes may share
-            it. None keeps 32 packs and ``pace.max_waiting`` records in memory, and then drops.
-        spill_bytes: the folder's bound; at it the newest find no room.
+        spill_folder: where packs go that the queue does not take, in a folder of the queue's
+            own; several processes may share it. None keeps 32 packs and ``pace.max_waiting``
+            records in memory, and then drops.
+        spill_bytes: how much may be on disk for the queue; above it the newest find no room.
         pace: how much may wait, how long, and how soon a failure is tried again.
         now: the wall clock, for the packs.
     """
@@ -86,7 +90,10 @@ class SqsSink:
         pace = pace or Pace()
         self._pace = pace
         self._now = now
-        spill = None if spill_folder is None else SpillFolder(spill_folder, max_bytes=spill_bytes)
+        spill = None
+        if spill_folder is not None:
+            folder = spill_folder / _folder_name(queue_url)
+            spill = SpillFolder(folder, max_bytes=spill_bytes)
         # Made first, because it feeds the sender: at exit it is closed first.
         self._background: Background[list[Pack]] = Background(
             self.name, self._packs, self._hand_on, pace=pace, clock=clock
@@ -144,6 +151,13 @@ class SqsSink:
         usual = self._pace.linger_seconds
         outage = max(usual, OUTAGE_LINGER_SECONDS)
         self._background.linger_seconds = outage if self._sender.is_failing else usual
+
+
+def _folder_name(queue_url: str) -> str:
+    """Return a name of the queue's own, so that no pack ever goes to another queue."""
+    digest = hashlib.sha256(queue_url.encode()).hexdigest()[:_DIGEST_CHARACTERS]
+    name = _NOT_IN_NAMES.sub("-", queue_url.rstrip("/").rpartition("/")[2])
+    return f"{name[:_NAME_CHARACTERS]}-{digest}"
 
 
 def _pack_id() -> str:

@@ -184,10 +184,10 @@ def _begin_anew() -> None:
         owner.begin_anew()
 
 
-def close_all(timeout_seconds: float = EXIT_SECONDS) -> None:
+def close_all() -> None:
     """Close every sink of this process: all hurry at once, and share one deadline."""
     owners = _owners()
-    deadline = time.monotonic() + timeout_seconds
+    deadline = time.monotonic() + EXIT_SECONDS
     for owner in owners:
         owner.hurry()
     for owner in owners:
