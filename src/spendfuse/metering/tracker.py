@@ -241,7 +241,7 @@ class CostTracker:
             attributes,
             fields,
             version,
-            latency_ms if type(latency_ms) is int else _whole(latency_ms),
+            None if latency_ms is None else _whole(latency_ms),
             reported.status,
             reported.error_type,
             reported.cached,
