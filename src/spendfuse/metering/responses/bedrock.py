@@ -41,7 +41,7 @@ def read(fields: Mapping[str, Any], provider: str) -> Response:
     if counts is None:
         counts = _header_counts(fields)
     if counts is None:
-        raise no_usage(body)
+        raise no_usage(body or fields)
     tier, batch = tier_and_batch(*_tiers(fields), *_tiers(body), *_tiers(fields_of(counts)))
     name = provider or AWS
     return Response(name, _model(body), usage_from(counts, provider=name), tier, batch)

@@ -55,8 +55,9 @@ def usage_from(counts: object, *, provider: str = "", strict: bool = False) -> U
     """
     if type(counts) is dict and counts and not strict:
         try:
-            # A total tells something only where the provider is known.
-            if counts.keys() <= (_PLAIN_CHAT if provider else _PLAIN_CHAT_WITH_TOTAL):
+            # A total tells nothing alone, and more than these only of a known provider.
+            plain = _PLAIN_CHAT if provider else _PLAIN_CHAT_WITH_TOTAL
+            if counts.keys() <= plain and len(counts) > 1:
                 return Usage(
                     input_tokens=counts.get("prompt_tokens", 0),
                     output_tokens=counts.get("completion_tokens", 0),
