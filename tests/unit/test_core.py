@@ -11,7 +11,7 @@ SRC = Path(__file__).parents[2] / "src"
 VENDORS = {"dynamodb", "slack", "channels", "sns", "secrets_manager", "api_gateway"}
 APART = {"cli", "config", "sandbox", "__main__", "keys"}
 VENDORS |= {"anthropic", "bedrock", "litellm", "openai", "opentelemetry"}
-VENDORS |= {"bigquery", "genai_prices", "prometheus", "tiktoken", "yaml_file"}
+VENDORS |= {"bigquery", "genai_prices", "prometheus", "sqs", "tiktoken", "yaml_file"}
 
 
 def rule_modules() -> list[str]:

@@ -85,8 +85,11 @@ class Outbox:
     def records(self) -> int:
         """Return how many records wait in memory and in the folder."""
         with self._changed:
-            parcels = [*self._waiting, *self._sending]
-            in_memory = sum(each.pack.count for each in parcels if each.path is None)
+            in_memory = sum(
+                each.pack.count
+                for each in (*self._waiting, *self._sending)
+                if each.path is None and not each.is_done
+            )
         return in_memory + (self._spill.contents().records if self._spill else 0)
 
     def put(self, pack: Pack, *, to_disk: bool) -> None:
