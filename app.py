@@ -65,9 +65,10 @@ def _bedrock_files(bedrock_log: BedrockLogConfig) -> dict[str, str]:
     # Here, because the price book takes a while to load, and few deployments need it.
     from spendfuse.metering.price_book import PriceBook  # noqa: PLC0415
 
+    overrides = Path(bedrock_log.prices) if bedrock_log.prices else None
     return {
         FILE_NAME: bedrock_log.rules.to_json(),
-        PRICES_FILE_NAME: PriceBook.standard().to_json(providers=("aws",)),
+        PRICES_FILE_NAME: PriceBook.standard(overrides).to_json(providers=("aws",)),
     }
 
 

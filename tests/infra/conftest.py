@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from aws_cdk import App
+from infra.lambda_runtime import link_runtime
 from infra.templates import Templates
 
 import app as cdk_app
@@ -85,3 +86,9 @@ def templates(
     synthesise: Callable[[dict[str, Any]], Templates], block: dict[str, Any]
 ) -> Templates:
     return synthesise(block)
+
+
+@pytest.fixture(scope="session")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the Lambda runtime brings."""
+    return link_runtime(tmp_path_factory.mktemp("runtime"))

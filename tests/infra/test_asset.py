@@ -1,18 +1,14 @@
 """The one folder all functions run from: nothing of this machine in it, and all they need."""
 
-import subprocess
-import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from infra.lambda_runtime import imports
 
 from spendfuse.definitions import definitions_from_json
 from stacks.asset import assemble
 
 FUNCTIONS = ("notify", "record_usage", "trip_fuse", "watch_budgets")
-# What the Lambda runtime brings: boto3 and what boto3 needs.
-RUNTIME = ("boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six", "urllib3")
 
 
 @pytest.fixture(scope="module")
@@ -22,37 +18,12 @@ def asset(config, tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def runtime(tmp_path_factory) -> Path:
-    """A folder like the runtime's: boto3, and none of our other libraries."""
-    folder = tmp_path_factory.mktemp("runtime")
-    for name in RUNTIME:
-        spec = find_spec(name)
-        assert spec is not None
-        assert spec.origin is not None
-        origin = Path(spec.origin)
-        installed = origin.parent if origin.name == "__init__.py" else origin
-        (folder / installed.name).symlink_to(installed)
-    return folder
-
-
 def files_in(folder: Path) -> dict[str, bytes]:
     return {
         str(file.relative_to(folder)): file.read_bytes()
         for file in folder.rglob("*")
         if file.is_file()
     }
-
-
-def imports(asset: Path, runtime: Path, modules: str) -> subprocess.CompletedProcess[str]:
-    # -I and -S: neither the environment's libraries nor this folder can help.
-    program = f"import sys; sys.path[:0] = {[str(asset), str(runtime)]}; import {modules}"
-    return subprocess.run(
-        [sys.executable, "-I", "-S", "-B", "-c", program],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

@@ -150,6 +150,7 @@ def _bedrock_log(block: BedrockLogBlock) -> BedrockLogConfig:
             models=block.models,
             skip_roles=tuple(block.skip_roles),
         ),
+        prices=block.prices,
     )
 
 

@@ -315,6 +315,7 @@ class BedrockLogBlock(Block):
     identity: BedrockIdentityBlock = BedrockIdentityBlock()
     models: dict[Filled, Filled] = {}
     skip_roles: list[Filled] = []
+    prices: Filled | None = None
 
 
 class SpendfuseBlock(Block):

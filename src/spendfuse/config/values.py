@@ -37,6 +37,8 @@ class BedrockLogConfig:
     create: bool
     """Whether the log group, and the role that Bedrock writes to it with, are ours to make."""
     rules: BedrockRules
+    prices: str | None = None
+    """A file of price overrides, beside cdk.json."""
 
 
 @dataclass(frozen=True, slots=True)
