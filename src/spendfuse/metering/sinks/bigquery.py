@@ -10,7 +10,6 @@ price. A record's id is its row's insert id, so BigQuery drops most rows that co
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -25,6 +24,7 @@ from spendfuse.clock import utc_text
 from spendfuse.errors import SettingsError, UnavailableError
 from spendfuse.metering.record import Record
 from spendfuse.metering.sinks.background import Background, Pace, gently, shown
+from spendfuse.metering.sinks.lines import json_text
 from spendfuse.metering.sinks.sink import Sink
 from spendfuse.metering.sinks.wiring import Wiring
 
@@ -199,11 +199,11 @@ def row_of(record: Record) -> dict[str, Any]:
         "provider": _text(record.provider),
         "model": _text(record.model),
         "cost_usd": None if nano is None else f"{nano // 10**9}.{nano % 10**9:09d}",
-        **{name: attributes.pop(name, None) for name in _ATTRIBUTES},
+        **{name: _text(attributes.pop(name, None)) for name in _ATTRIBUTES},
         **{name: getattr(record.usage, name) for name in _COUNTS},
-        "usage": json.dumps(record.usage.counts()),
-        "attributes": json.dumps(attributes),
-        "fields": json.dumps(dict(record.fields), allow_nan=False),
+        "usage": json_text(record.usage.counts()),
+        "attributes": _text(json_text(attributes)),
+        "fields": _text(json_text(dict(record.fields))),
         "price_version": record.price_version,
         "latency_ms": record.latency_ms,
         "status": record.status,

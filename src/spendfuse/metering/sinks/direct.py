@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from threading import Lock
+from threading import Lock, RLock
 
 from spendfuse.errors import InputError
 from spendfuse.metering.record import Record
@@ -48,7 +48,8 @@ class DirectSink:
     def _begin(self) -> None:
         # Also in a forked child: what waits is its parent's to deliver, and a lock may be held
         # by a thread that the child doesn't have.
-        self._counting = Lock()
+        # Reentrant, because a signal handler may emit while its thread is in here.
+        self._counting = RLock()
         self._retrying = Lock()
         self._waiting: deque[Record] = deque()
         self._accepted = self._delivered = self._dropped = self._failures = 0

@@ -6,7 +6,7 @@ that a metrics store keeps, and CloudWatch bills.
 
 from __future__ import annotations
 
-from threading import Lock
+from threading import RLock
 from typing import NamedTuple
 
 from spendfuse.metering.attribution import MAX_ATTRIBUTE_BYTES, attribute_text
@@ -45,7 +45,7 @@ class BoundedLabels:
         renew_after_fork(self._begin)
 
     def _begin(self) -> None:
-        self._learning = Lock()
+        self._learning = RLock()
 
     def of(self, record: Record) -> Labels:
         attributes = record.attributes

@@ -7,7 +7,7 @@ import os
 import sys
 from contextlib import suppress
 from math import isfinite
-from threading import Lock
+from threading import RLock
 from typing import Any, TextIO
 
 from spendfuse.errors import SettingsError
@@ -16,20 +16,27 @@ from spendfuse.metering.sinks.forks import renew_after_fork
 
 _NOT_IN_LINES = {"\u2028": "\\u2028", "\u2029": "\\u2029", "\x85": "\\u0085"}
 """Some readers take these for ends of lines; within JSON they can be escaped."""
+_MOST_BITS = 1024
 
 
 def json_line(record: Record) -> bytes:
     """Return ``record.to_line()`` as one line of UTF-8 JSON, its end included."""
-    line = record.to_line()
-    try:
-        text = _encode(line)
-    except (TypeError, ValueError):
-        # What reached us past ``extended()``: no field is worth a lost record.
-        text = _encode(_plain(line))
+    text = json_text(record.to_line())
     if not text.isascii():
         for character, escaped in _NOT_IN_LINES.items():
             text = text.replace(character, escaped)
     return text.encode("utf-8", "replace") + b"\n"
+
+
+def json_text(value: dict[str, Any]) -> str:
+    """Return an object as JSON; what JSON doesn't have becomes null or text.
+
+    ``extended()`` lets nothing of the kind pass, but no field is worth a lost record.
+    """
+    try:
+        return _encode(value)
+    except (TypeError, ValueError):
+        return _encode(_plain(value))
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
@@ -40,7 +47,10 @@ def _plain(value: Any) -> Any:
         return {str(name): _plain(each) for name, each in value.items()}
     if isinstance(value, float):
         return value if isfinite(value) else None
-    return value if value is None or isinstance(value, (str, int, bool)) else str(value)
+    if isinstance(value, int):
+        # Python refuses to print the largest.
+        return value if value.bit_length() <= _MOST_BITS else None
+    return value if value is None or isinstance(value, str) else str(value)
 
 
 def standard_output() -> TextIO:
@@ -69,7 +79,7 @@ class LineStream:
         renew_after_fork(self._begin)
 
     def _begin(self) -> None:
-        self._writing = Lock()
+        self._writing = RLock()
         self._rest = b""
 
     def write(self, line: bytes) -> None:

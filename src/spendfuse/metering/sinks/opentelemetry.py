@@ -15,10 +15,14 @@ from opentelemetry import metrics
 
 from spendfuse.metering.record import Record
 from spendfuse.metering.sinks.direct import DirectSink, UndeliverableError
-from spendfuse.metering.sinks.labels import MAX_LABEL_SETS, BoundedLabels, Labels
+from spendfuse.metering.sinks.labels import BoundedLabels, Labels
 from spendfuse.metering.sinks.sink import Sink
 from spendfuse.metering.sinks.wiring import Wiring
 from spendfuse.money import NANO_PER_USD
+
+MAX_LABEL_SETS = 400
+"""Both directions, and twice as many where features are ``other``, stay below the 2,000 of the
+SDK's own limit, above which it drops all attributes."""
 
 TOKEN_USAGE = "gen_ai.client.token.usage"  # noqa: S105 (a metric)
 DURATION = "gen_ai.client.operation.duration"

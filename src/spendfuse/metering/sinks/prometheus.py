@@ -14,7 +14,7 @@ import os
 import weakref
 from collections.abc import Callable
 from datetime import datetime
-from threading import Lock
+from threading import RLock
 from typing import NamedTuple, get_args
 
 import prometheus_client
@@ -96,7 +96,7 @@ class Metrics:
         renew_after_fork(self._begin)
 
     def _begin(self) -> None:
-        self._adding = Lock()
+        self._adding = RLock()
         self._rates_of_minute = 0
         for rate in self._rates.values():
             rate.window.begin_anew()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime
-from threading import Lock
+from threading import RLock
 
 MINUTES = 60
 
@@ -19,7 +19,7 @@ class SpendWindow:
 
     def begin_anew(self) -> None:
         """Forget all: a forked child spent nothing yet."""
-        self._changing = Lock()
+        self._changing = RLock()
         self._minutes: deque[tuple[int, int]] = deque()
         self._nano_usd = 0
 
