@@ -7,9 +7,8 @@ So a stream can report at its very end, when its usage is known.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from contextvars import ContextVar
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from spendfuse.metering.attribution import (
     NOBODY,
@@ -42,85 +41,87 @@ class Reported(NamedTuple):
 
 
 class Reports(list[Reported]):
-    """What was reported to one meter; each report is handed on once, from whatever thread.
+    """What is reported while it is entered, in this task and in those that it starts.
 
-    After ``close`` a late report is handed on at once: a task that outlives its request reports
-    late, and so does a stream that the garbage collector closes.
+    Each report is handed on once, from whatever thread. After ``close`` a late one is handed on
+    at once: a task that outlives its request reports late, and so does a stream that the garbage
+    collector closes. A meter says in a subclass what becomes of a report.
 
     Args:
-        hand_on: What the meter does with a report; it raises nothing.
-        pass_on: Takes the finished reports of meters inside that have no tracker of their own.
         tracker: Where the reports end up, as far as that is known.
     """
 
-    __slots__ = ("_closed", "_hand_on", "_pass_on", "tracker")
+    # Not a dict for each: one is made in every request.
+    __slots__ = ("_is_closed", "_token", "tracker")
 
-    def __init__(
-        self,
-        hand_on: Callable[[Reported], object] | None = None,
-        *,
-        pass_on: Callable[[Reported], object] | None = None,
-        tracker: object = None,
-    ) -> None:
-        self._closed = False
-        self._hand_on = hand_on
-        self._pass_on = pass_on
+    def __init__(self, tracker: object = None) -> None:
+        super().__init__()
         self.tracker = tracker
+        self._is_closed = False
+
+    def __enter__(self) -> Self:
+        self._token = _collector.set(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            _collector.reset(self._token)
+        except ValueError:
+            # Left in another context than entered, as an abandoned task is: nothing to undo.
+            return
 
     def append(self, reported: Reported) -> None:
         super().append(reported)
-        if self._closed:
+        if self._is_closed:
             self.drain()
 
+    def hand_on(self, reported: Reported) -> None:
+        """Take a report out of the collector; raises nothing."""
+
     def pass_on(self, reported: Reported) -> None:
-        """Take what a meter inside has finished."""
-        (self._pass_on or self.append)(reported)
+        """Take what a meter inside has finished, for it has no tracker of its own."""
+        self.append(reported)
 
     def counted(self, thing: object) -> None:
-        """Hear from a meter inside that ``thing``, a result or an error, is counted already."""
+        """Hear that ``thing``, a response, its usage or an error, is counted already."""
 
     def drain(self) -> None:
         """Hand on what waits."""
-        while self and self._hand_on is not None:
+        while self:
             try:
                 # Two threads may drain at once: what one has taken, the other doesn't see.
                 reported = self.pop(0)
             except IndexError:
                 return
-            self._hand_on(reported)
+            self.hand_on(reported)
 
     def close(self) -> None:
         """Hand on what waits, and from now on whatever comes."""
-        self._closed = True
+        self._is_closed = True
         self.drain()
 
 
 _collector: ContextVar[Reports | None] = ContextVar("spendfuse_reports", default=None)
 
 
-class collecting:  # noqa: N801 (a function to its users; as a generator it would cost 1 µs more)
-    """Collect what is reported inside, in this task and in those that it starts."""
-
-    __slots__ = ("_reports", "_token")
-
-    def __init__(self, reports: Reports | None = None) -> None:
-        self._reports = Reports() if reports is None else reports
-
-    def __enter__(self) -> Reports:
-        self._token = _collector.set(self._reports)
-        return self._reports
-
-    def __exit__(self, *_: object) -> None:
-        try:
-            _collector.reset(self._token)
-        except ValueError:
-            # Left in another context than entered, as an abandoned stream is: nothing to undo.
-            return
+def collecting() -> Reports:
+    """Return a new collector, to be entered."""
+    return Reports()
 
 
 def reports_around() -> Reports | None:
     """Return the collector in force, if there is one."""
     return _collector.get()
+
+
+def mark_counted(thing: object) -> None:
+    """Tell the meter around this code that a response, its usage or an error is counted.
+
+    So a decorated function that returns what a wrapped client has tracked counts it once.
+    """
+    reports = _collector.get()
+    if reports is not None:
+        reports.counted(thing)
 
 
 def report_usage(

@@ -1,0 +1,65 @@
+"""Which endpoint a request called, as a name of which there are few.
+
+The route's template where the framework tells it (Starlette, FastAPI and what stands on them);
+otherwise the raw path, in which whatever looks like an id becomes ``{id}``. A process knows a
+bounded number of endpoints. A query string is never part of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from spendfuse.metering.attribution import attribute_text
+
+OTHER = "(other)"
+"""Stands for the endpoints beyond ``MAX_ENDPOINTS``: somebody may be making paths up."""
+MAX_ENDPOINTS = 1000
+_ID = re.compile(
+    r"^(\d+"
+    r"|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+    r"|(?=\D*\d)[0-9a-fA-F]{8,}"
+    r"|(?=\D*\d)[\w~-]{20,}"
+    r"|.*@.*)$",
+    re.DOTALL,
+)
+"""A number, a UUID, hex, a long random text, an address. ``v1`` and ``gpt-4o`` are none."""
+_PARAMETER = re.compile(r"\{(\w+)(:\w+)?\}")
+
+
+class Endpoints:
+    """Names the endpoints of one app's requests."""
+
+    def __init__(self) -> None:
+        self._known: set[str] = set()
+
+    def of(self, scope: Mapping[str, Any]) -> str:
+        """Return the endpoint of a request after it was routed."""
+        name = attribute_text(_endpoint(scope))
+        if name not in self._known:
+            if len(self._known) >= MAX_ENDPOINTS:
+                return OTHER
+            self._known.add(name)
+        return name
+
+
+def _endpoint(scope: Mapping[str, Any]) -> str:
+    parts = str(scope.get("path", "")).split("/")
+    given = scope.get("path_params")
+    values = {str(k): str(v) for k, v in given.items()} if isinstance(given, Mapping) else {}
+    route = scope.get("route")
+    template = getattr(route, "path", None)
+    # A mount has a path too, but there the app below begins.
+    if not isinstance(template, str) or not hasattr(route, "endpoint"):
+        return _without_ids(parts, values)
+    own = {match[1] for match in _PARAMETER.finditer(template)}
+    spanned = sum(values[name].count("/") for name in own & values.keys())
+    # What stands above the route's own template is its router's prefix and its mounts.
+    above = parts[: max(0, len(parts) - template.count("/") - spanned)]
+    return _without_ids(above, {k: v for k, v in values.items() if k not in own}) + template
+
+
+def _without_ids(parts: Sequence[str], values: Mapping[str, str]) -> str:
+    names = {value: f"{{{name}}}" for name, value in values.items() if value}
+    return "/".join(names.get(part) or _ID.sub("{id}", part) for part in parts)
