@@ -29,7 +29,7 @@ from spendfuse.metering.price_book import PriceBook, UnknownModelError
 from spendfuse.metering.privacy import Pseudonyms
 from spendfuse.metering.record import Record, RecordIds, Status
 from spendfuse.metering.reporting import Reported
-from spendfuse.metering.responses import usage_from
+from spendfuse.metering.responses import read_response, usage_from
 from spendfuse.metering.sinks.fan_out import FanOut
 from spendfuse.metering.sinks.sink import Sink, SinkHealth
 from spendfuse.metering.usage import NO_USAGE, NOTHING_USED, Usage, UsageError
@@ -180,8 +180,6 @@ class CostTracker:
             UsageError: the response has no usage that we know; nothing was recorded.
             UnknownModelError: as ``track``.
         """
-        from spendfuse.metering.responses import read_response  # type: ignore[attr-defined]  # noqa: PLC0415
-
         read = read_response(response, provider=provider)
         return self.track(
             read.model,
