@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from typing import NamedTuple
 
 from spendfuse.errors import InputError
 from spendfuse.metering import names
-from spendfuse.metering.catalogue import Catalogue, Model, Row, matches, midnight, span
+from spendfuse.metering.catalogue import Catalogue, Model, Provider, Row, matches, midnight, span
 from spendfuse.metering.overrides import Override, days_of
 from spendfuse.metering.price import Price, PriceError, compiled
 from spendfuse.metering.processing import processed, processing_of, row_at
@@ -61,17 +61,44 @@ class Held(NamedTuple):
     price: Price
 
 
+class Turns(NamedTuple):
+    """When a model's prices may change: on which days, and at which times of every day."""
+
+    days: frozenset[date]
+    times: tuple[time, ...]
+
+
 class Lookup:
     def __init__(self, catalogue: Catalogue, entries: Sequence[Override], *, version: str) -> None:
         self._catalogue = catalogue
         self._entries = tuple(entries)
         self._version = version
+        self._by_id: dict[str, dict[str, Model]] = {}
 
     def held(
         self, provider: str, model: str, *, at: datetime, tier: str | None, batch: bool
     ) -> Held:
         """Return the price that holds; errors as ``PriceBook.price`` has them."""
         processing = processing_of(tier, batch=batch)
+        provider, spellings, entries = self._resolved(provider, model, at)
+        return self._priced(provider, spellings, entries, processing=processing, at=at)
+
+    def turns(self, provider: str, model: str, *, at: datetime) -> Turns:
+        """Return when the prices that a model has at a time may become others, or did."""
+        provider, spellings, entries = self._resolved(provider, model, at)
+        known = self._model(provider, spellings)
+        if known is None and not any(each.defines for each in entries):
+            raise self.unknown(provider, spellings[0])
+        rows, variants = (known.rows, known.variants) if known else ((), ())
+        begun = [row.from_day for row in rows] + [variant.from_day for variant in variants]
+        days = {*days_of(entries), *filter(None, begun)}
+        times = {moment for row in rows for moment in row.hours or ()}
+        return Turns(frozenset(days), tuple(sorted(times)))
+
+    def _resolved(
+        self, provider: str, model: str, at: datetime
+    ) -> tuple[str, tuple[str, ...], tuple[Override, ...]]:
+        """Return the seller, the names to try, and the overrides that name them, at any time."""
         provider, name = self._seller(provider, model)
         entries: tuple[Override, ...] = ()
         for _ in range(_MAX_LIKE):
@@ -83,7 +110,7 @@ class Lookup:
                 (each.like for each in reversed(here) if each.like and each.holds(at)), None
             )
             if like is None:
-                return self._priced(provider, spellings, entries, processing=processing, at=at)
+                return provider, spellings, entries
             provider, name = self.provider_id(like[0]), like[1]
         raise PriceError(f"{model!r}: `like` in the price overrides goes round in circles")
 
@@ -194,16 +221,25 @@ class Lookup:
         seller = self._catalogue.provider(provider)
         if seller is None:
             return None
+        own = self._named(seller, spellings)
+        if own is not None:
+            return own
+        makers = filter(None, map(self._catalogue.provider, seller.fallbacks))
+        found = next(filter(None, (self._named(maker, spellings) for maker in makers)), None)
+        # How a reseller processes is its own affair.
+        return None if found is None else replace(found, variants=())
+
+    def _named(self, seller: Provider, spellings: Sequence[str]) -> Model | None:
+        """Return the seller's model of this name: of this id, or what answers to the name."""
+        if seller.id not in self._by_id:
+            self._by_id[seller.id] = {each.id.lower(): each for each in reversed(seller.models())}
+        by_id = self._by_id[seller.id]
         for spelling in spellings:
+            if spelling in by_id:
+                return by_id[spelling]
             for model in seller.models():
                 if matches(model.match, spelling, strictly=True):
                     return model
-        for maker in filter(None, map(self._catalogue.provider, seller.fallbacks)):
-            for spelling in spellings:
-                for model in maker.models():
-                    if matches(model.match, spelling, strictly=True):
-                        # How a reseller processes is its own affair.
-                        return replace(model, variants=())
         return None
 
 

@@ -17,7 +17,7 @@ from typing import TypeVar
 from spendfuse.errors import InputError, SettingsError
 from spendfuse.metering import snapshot
 from spendfuse.metering.catalogue import Catalogue
-from spendfuse.metering.lookup import Held, Lookup, UnknownModelError
+from spendfuse.metering.lookup import Held, Lookup, Turns, UnknownModelError
 from spendfuse.metering.overrides import Overrides, parsed
 from spendfuse.metering.price import Cost, CostPart, Price, PriceError
 from spendfuse.metering.usage import Usage
@@ -118,6 +118,10 @@ class PriceBook:
     ) -> Price:
         """Return the price that holds at a time; arguments and errors as for ``price``."""
         return self._find((provider, model, tier, batch), at).price
+
+    def turns(self, provider: str, model: str, *, at: datetime) -> Turns:
+        """Return when the model's prices may change, as far as the book knows them at a time."""
+        return self._lookup.turns(provider, model, at=at)
 
     def names(self, provider: str | None = None) -> list[tuple[str, str]]:
         """Return (provider, model) of all that is known by name; patterns are left out."""
