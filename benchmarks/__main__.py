@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import demo, synth
+from benchmarks import demo, metering, middleware, synth
 
-BENCHMARKS = {"demo": demo.run, "synth": synth.run}
+BENCHMARKS = {
+    "demo": demo.run,
+    "metering": metering.run,
+    "middleware": middleware.run,
+    "synth": synth.run,
+}
 
 
 def main(names: list[str]) -> int:
