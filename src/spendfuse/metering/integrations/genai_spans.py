@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from spendfuse.metering.integrations.hosts import provider_of_host
+from spendfuse.metering.integrations.meter import billed_model
 from spendfuse.metering.names import PROVIDERS, provider_id
 from spendfuse.metering.usage import Usage, UsageError
 
@@ -193,8 +194,7 @@ def _provider(attributes: Attributes) -> str:
 
 def _model(attributes: Attributes, provider: str) -> str:
     requested, answered = _text(attributes, _REQUEST_MODEL), _text(attributes, _RESPONSE_MODEL)
-    # Bedrock's ids name the region that is billed; what answers calls itself by its bare name.
-    return requested or answered if provider == "aws" else answered or requested
+    return billed_model(provider, requested, answered)
 
 
 def _usage(attributes: Attributes, *, told: bool | None) -> Usage | None:

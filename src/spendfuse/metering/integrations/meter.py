@@ -1,4 +1,4 @@
-"""What the integrations need of a tracker, and what they say of a call that used nothing."""
+"""What the integrations need of a tracker, and what they all say of a call."""
 
 from __future__ import annotations
 
@@ -6,10 +6,6 @@ from typing import Protocol
 
 from spendfuse.metering.record import Record
 from spendfuse.metering.reporting import Reported
-from spendfuse.metering.usage import Usage
-
-NOTHING_USED = Usage(requests=0)
-"""Of a call that the provider refused: not even a request that it would bill."""
 
 
 class Meter(Protocol):
@@ -20,3 +16,12 @@ class Meter(Protocol):
     def refuse(self, reason: str, /) -> None:
         """Count, and now and then log, what could not be read; reasons are few and fixed."""
         ...
+
+
+def billed_model(provider: str, requested: str, answered: str) -> str:
+    """Return the name that the provider's price list has.
+
+    What answers is more exact than what was asked for: a dated model behind an alias, the model
+    behind a deployment of Azure's. But Bedrock's ids name the region that is billed.
+    """
+    return (requested or answered) if provider == "aws" else (answered or requested)

@@ -17,10 +17,10 @@ from opentelemetry.trace.status import StatusCode
 
 from spendfuse.metering.attribution import NOBODY, Attribution, current_attribution, extended
 from spendfuse.metering.integrations.genai_spans import SpanCall, span_call, span_role
-from spendfuse.metering.integrations.meter import NOTHING_USED, Meter
+from spendfuse.metering.integrations.meter import Meter
 from spendfuse.metering.record import Status
 from spendfuse.metering.reporting import Reported
-from spendfuse.metering.usage import UsageError
+from spendfuse.metering.usage import NOTHING_USED, UsageError
 
 ATTRIBUTES: Mapping[str, str] = {
     "enduser.id": "user",
