@@ -44,7 +44,7 @@ def refusal(topic_arn: str, publisher: Publisher) -> str | None:
     if topic is None:
         return f"there is no topic {topic_arn}"
     attributes = topic.get("attributes", {})
-    if not _allows(attributes.get("Policy"), "sns:Publish", topic_arn, publisher):
+    if not allows(attributes.get("Policy"), "sns:Publish", topic_arn, publisher):
         return f"the policy of topic {topic_arn} does not let {publisher.service} publish"
     key = attributes.get("KmsMasterKeyId")
     return _key_refusal(key, topic_arn, publisher) if key else None
@@ -59,14 +59,15 @@ def _key_refusal(key_id: str, topic_arn: str, publisher: Publisher) -> str | Non
     denied = [
         action
         for action in KEY_ACTIONS
-        if not _allows(key.get("Policy"), action, key["Arn"], publisher)
+        if not allows(key.get("Policy"), action, key["Arn"], publisher)
     ]
     if denied:
         return f"the policy of key {key['Arn']} denies {publisher.service} {', '.join(denied)}"
     return None
 
 
-def _allows(policy: Any, action: str, resource_arn: str, publisher: Publisher) -> bool:
+def allows(policy: Any, action: str, resource_arn: str, publisher: Publisher) -> bool:
+    """Return whether a resource's own policy lets an AWS service do that."""
     keys = {
         "aws:sourcearn": publisher.source_arn,
         "aws:sourceaccount": publisher.account,

@@ -12,6 +12,7 @@ from spendfuse.sandbox.mends import (
     budgets,
     cloudformation,
     cloudwatch,
+    cloudwatch_logs,
     event_sources,
     lambda_runtime,
     sns,
@@ -24,6 +25,7 @@ def apply(folder: Folder, running: Running) -> None:
     budgets.mend()
     cloudformation.mend()
     cloudwatch.mend()
+    cloudwatch_logs.mend()
     event_sources.mend()
     lambda_runtime.mend(folder.temporary / "runtime")
     sns.mend(smtp_port=running.smtp_port)
