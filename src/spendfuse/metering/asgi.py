@@ -16,7 +16,7 @@ from spendfuse.metering.attribution import NOBODY, current_attribution, extended
 from spendfuse.metering.endpoint import Endpoints
 from spendfuse.metering.integrations.meter import Meter
 from spendfuse.metering.record import Status
-from spendfuse.metering.reporting import Reported, Reports
+from spendfuse.metering.reporting import MeterReports, Reported
 from spendfuse.metering.usage_header import NAME, read_usage_header
 
 Scope = MutableMapping[str, Any]
@@ -106,7 +106,7 @@ def _user_of_state(scope: Scope) -> object:
     return getattr(state, "user_id", None)
 
 
-class _Exchange(Reports):
+class _Exchange(MeterReports):
     """A request and its response, and the collector of what is reported for it."""
 
     __slots__ = (

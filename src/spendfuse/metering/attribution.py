@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from types import MappingProxyType
 from typing import NamedTuple, TypeVar
@@ -77,7 +77,10 @@ def attributed(
     try:
         yield
     finally:
-        _current.reset(token)
+        # A generator that a thread pool takes item by item ends in another context than it began
+        # in: there is nothing to undo, and an error would break somebody's stream.
+        with suppress(ValueError):
+            _current.reset(token)
 
 
 def extended(base: Attribution, values: Mapping[str, Scalar]) -> Attribution:

@@ -7,8 +7,9 @@ So a stream can report at its very end, when its usage is known.
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from contextvars import ContextVar
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from spendfuse.metering.attribution import (
     NOBODY,
@@ -21,7 +22,7 @@ from spendfuse.metering.record import Status
 
 logger = logging.getLogger(__name__)
 MAX_REPORTS = 1000
-"""Calls that one request may report: above it, something reports in a loop."""
+"""Reports that wait at most: above it, something reports in a loop."""
 
 
 class Reported(NamedTuple):
@@ -41,23 +42,15 @@ class Reported(NamedTuple):
 
 
 class Reports(list[Reported]):
-    """What is reported while it is entered, in this task and in those that it starts.
-
-    Each report is handed on once, from whatever thread. After ``close`` a late one is handed on
-    at once: a task that outlives its request reports late, and so does a stream that the garbage
-    collector closes. A meter says in a subclass what becomes of a report.
-
-    Args:
-        tracker: Where the reports end up, as far as that is known.
-    """
+    """What is reported while it is entered, in this task and in those that it starts."""
 
     # Not a dict for each: one is made in every request.
-    __slots__ = ("_is_closed", "_token", "tracker")
+    __slots__ = ("_token", "tracker")
 
-    def __init__(self, tracker: object = None) -> None:
+    def __init__(self, tracker: Any = None) -> None:
         super().__init__()
         self.tracker = tracker
-        self._is_closed = False
+        """Where the reports end up, as far as that is known."""
 
     def __enter__(self) -> Self:
         self._token = _collector.set(self)
@@ -70,20 +63,36 @@ class Reports(list[Reported]):
             # Left in another context than entered, as an abandoned task is: nothing to undo.
             return
 
-    def append(self, reported: Reported) -> None:
-        super().append(reported)
-        if self._is_closed:
-            self.drain()
-
-    def hand_on(self, reported: Reported) -> None:
-        """Take a report out of the collector; raises nothing."""
-
     def pass_on(self, reported: Reported) -> None:
         """Take what a meter inside has finished, for it has no tracker of its own."""
         self.append(reported)
 
     def counted(self, thing: object) -> None:
         """Hear that ``thing``, a response, its usage or an error, is counted already."""
+
+
+class MeterReports(Reports, ABC):
+    """The reports to one meter, each handed on once, from whatever thread.
+
+    After ``close`` a late report is handed on at once: a task that outlives its request reports
+    late, and so does a stream that the garbage collector closes.
+    """
+
+    __slots__ = ("_is_closed",)
+
+    def __init__(self, tracker: Any = None) -> None:
+        super().__init__(tracker)
+        self._is_closed = False
+
+    @abstractmethod
+    def hand_on(self, reported: Reported) -> None:
+        """Do with a report what the meter does; raises nothing."""
+
+    def append(self, reported: Reported) -> None:
+        super().append(reported)
+        # Of very many, the first ones don't wait for the end: they would only be in memory.
+        if self._is_closed or len(self) >= MAX_REPORTS:
+            self.drain()
 
     def drain(self) -> None:
         """Hand on what waits."""
