@@ -3,7 +3,10 @@
 The names that apps use. Vendors are loaded by the file named for them, when it is asked for.
 """
 
+from spendfuse.metering.asgi import UsageMiddleware
 from spendfuse.metering.attribution import attributed
+from spendfuse.metering.decorator import track_llm_cost
+from spendfuse.metering.default_tracker import set_default_tracker
 from spendfuse.metering.price_book import PriceBook, PriceError, UnknownModelError
 from spendfuse.metering.reporting import report_usage
 from spendfuse.metering.tracker import CostTracker
@@ -16,6 +19,9 @@ __all__ = [
     "UnknownModelError",
     "Usage",
     "UsageError",
+    "UsageMiddleware",
     "attributed",
     "report_usage",
+    "set_default_tracker",
+    "track_llm_cost",
 ]

@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import cast
 
 from spendfuse.metering.attribution import Scalar, attributed, current_attribution
 from spendfuse.metering.default_tracker import default_tracker
 from spendfuse.metering.integrations.meter import Meter
 from spendfuse.metering.record import Status
-from spendfuse.metering.reporting import MeterReports, Reported, reports_around
+from spendfuse.metering.reporting import MeterReports, Reported, outlet, reports_around
 from spendfuse.metering.responses import Response, StreamUsage, read_response
 from spendfuse.metering.responses.fields import fields_of
 from spendfuse.metering.usage import NO_USAGE, NOTHING_USED, UsageError
@@ -79,10 +78,13 @@ class DecoratedCall(MeterReports):
     )
 
     def __init__(self, meter: FunctionMeter) -> None:
-        super().__init__()
+        around, tracker = reports_around(), meter.tracker
+        if tracker is None and around is None:
+            tracker = default_tracker()
+        self._outlet = outlet(tracker)
+        super().__init__(around.tracker if tracker is None and around is not None else tracker)
         self._meter = meter
-        self._around = reports_around()
-        self._outlet = self._find_outlet()
+        self._around = around
         self._attributed = attributed(**meter.values)  # type: ignore[arg-type]
         self._counted: deque[object] = deque(maxlen=_MAX_REMEMBERED)
         self._has_counted = False
@@ -91,17 +93,6 @@ class DecoratedCall(MeterReports):
         self._status: Status = "ok"
         self._error_type: str | None = None
         self._latency_ms: int | None = None
-
-    def _find_outlet(self) -> Callable[[Reported], object] | None:
-        own, around = self._meter.tracker, self._around
-        known = None if around is None else around.tracker
-        if around is not None and known is not None and own in (None, known):
-            self.tracker = known
-            return around.pass_on
-        self.tracker = default_tracker() if own is None else own
-        if self.tracker is not None:
-            return cast("Meter", self.tracker).track_quietly
-        return None if around is None else around.pass_on
 
     def begin(self) -> None:
         """Enter; whatever is called from here on in this context belongs to the call."""

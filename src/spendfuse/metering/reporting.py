@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, cast
 
 from spendfuse.metering.attribution import (
     NOBODY,
@@ -121,6 +122,18 @@ def collecting() -> Reports:
 def reports_around() -> Reports | None:
     """Return the collector in force, if there is one."""
     return _collector.get()
+
+
+def outlet(tracker: Any) -> Callable[[Reported], object] | None:
+    """Return where a meter inside hands what it has finished; None if there is no place.
+
+    That is the meter around, where it has the same tracker or ``tracker`` is None: the request
+    around knows its user and its endpoint. Else it is ``tracker`` itself.
+    """
+    reports = _collector.get()
+    if reports is not None and (tracker is None or tracker is reports.tracker):
+        return reports.pass_on
+    return None if tracker is None else cast("Callable[[Reported], object]", tracker.track_quietly)
 
 
 def mark_counted(thing: object) -> None:
