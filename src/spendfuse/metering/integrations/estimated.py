@@ -52,7 +52,8 @@ def request_bytes(body: object) -> int:
             waiting.extend(part for name, part in value.items() if name not in _NO_TEXT)
         elif isinstance(value, list | tuple):
             waiting.extend(value)
-        elif hasattr(value, "__dict__") and not isinstance(value, type):
+        elif hasattr(type(value), "model_fields"):
+            # An earlier answer, say; an SDK's other objects are its marks for "not given".
             waiting.append(vars(value))
     return total
 
@@ -65,7 +66,9 @@ _TEXTS = frozenset(
     (
         "arguments",
         "content",
+        "generation",
         "input",
+        "outputText",
         "partial_json",
         "reasoning",
         "reasoning_content",

@@ -54,7 +54,7 @@ class Begun:
 
     call: MeteredCall
     raw_mode: str
-    """"true" if the app wants the HTTP response, "stream" if it reads that itself."""
+    """Empty, unless the app wants the HTTP response; "stream" if it reads that itself."""
     unasked: Any = None
     """The request's body without our ``include_usage``; None where we asked for nothing."""
     unparsed: list[Any] = field(default_factory=list)
@@ -194,7 +194,8 @@ class ClientMeter:
 
     def _parsed(self, begun: Begun, result: Any) -> Any:
         """Return what the app will get of a raw response: the SDK keeps it, and parses once."""
-        return result.parse() if begun.raw_mode == "true" else result
+        is_raw = begun.raw_mode and begun.raw_mode != "stream"
+        return result.parse() if is_raw else result
 
     def _answered(self, begun: Begun, result: Any, parsed: Any) -> None:
         call = begun.call
