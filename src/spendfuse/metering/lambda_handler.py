@@ -59,4 +59,5 @@ def _seconds_left(context: Any) -> float:
     remaining = getattr(context, "get_remaining_time_in_millis", None)
     if remaining is None:
         return float("inf")
-    return max(0.0, remaining() / 1000 - _RESERVE_SECONDS)
+    seconds = float(remaining()) / 1000
+    return max(0.0, seconds - _RESERVE_SECONDS)

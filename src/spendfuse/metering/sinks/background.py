@@ -35,6 +35,9 @@ _LAST_TURN_SECONDS = 0.2
 _NAP_EVERY = 32
 _NAP_SECONDS = 0.0001
 
+QUIET_SECONDS = 60.0
+"""How long a sink that comes and goes says nothing more about it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pace:
@@ -106,7 +109,7 @@ class Background(Generic[Batch]):
         self._batch: list[Batch] = []
         self._refused = 0
         self._linger_ends: float | None = None
-        self._retry_at = 0.0
+        self._retry_at = self._quiet_until = 0.0
         self._streak = self._failures = 0
         self._last_error: str | None = None
 
@@ -250,7 +253,8 @@ class Background(Generic[Batch]):
         self._streak += 1
         self._last_error = shown(error)
         is_hopeless = isinstance(error, InputError) or not self._batch
-        if is_hopeless or self._streak == 1:
+        if is_hopeless or (self._streak == 1 and self._clock() >= self._quiet_until):
+            self._quiet_until = self._clock() + QUIET_SECONDS
             what = "dropped" if is_hopeless else "kept and tried again"
             logger.warning(
                 "%s: %d records are %s: %s", self.name, len(self._records), what, shown(error)

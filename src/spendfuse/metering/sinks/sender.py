@@ -11,7 +11,7 @@ from typing import Protocol
 
 from spendfuse.clock import utc_now
 from spendfuse.errors import InputError, SettingsError
-from spendfuse.metering.sinks.background import Pace, pause_after, shown
+from spendfuse.metering.sinks.background import QUIET_SECONDS, Pace, pause_after, shown
 from spendfuse.metering.sinks.outbox import Outbox, Parcel
 from spendfuse.metering.sinks.packing import Pack
 from spendfuse.metering.sinks.spill import SpillFolder
@@ -39,6 +39,10 @@ class PackQueue(Protocol):
         mend something. What is raised says the same of all of them; a message may be stored
         nevertheless, because an answer can be lost.
         """
+        ...
+
+    def close(self) -> None:
+        """Let go of connections."""
         ...
 
 
@@ -79,7 +83,7 @@ class PackSender:
     def _open(self) -> None:
         self._queue: PackQueue | None = None
         self._streak = 0
-        self._retry_at = 0.0
+        self._retry_at = self._quiet_until = 0.0
         self.failures = 0
         self._last_error: str | None = None
 
@@ -198,8 +202,8 @@ class PackSender:
         if problems:
             self._failed(problems[0])
         elif self.is_failing:
-            logger.info("%s: the queue takes packs again", self._name)
             self._streak = 0
+            logger.info("%s: the queue takes packs again", self._name)
 
     def _failed(self, error: Exception) -> None:
         self.failures += 1
@@ -207,7 +211,8 @@ class PackSender:
         self._last_error = shown(error)
         pause = pause_after(error, self._streak, self._pace, self._randomness)
         self._retry_at = self._clock() + pause
-        if self._streak == 1:
+        if self._streak == 1 and self._clock() >= self._quiet_until:
+            self._quiet_until = self._clock() + QUIET_SECONDS
             level = logging.ERROR if isinstance(error, SettingsError) else logging.WARNING
             where = "on disk" if self._outbox.has_disk else "in memory, as far as there is room"
             logger.log(level, "%s: packs are kept %s: %s", self._name, where, shown(error))
@@ -237,3 +242,5 @@ class PackSender:
         lost = self._outbox.drop_the_rest()
         if lost:
             logger.error("%s: closed; %d records could not be sent in time", self._name, lost)
+        if self._queue is not None:
+            self._queue.close()

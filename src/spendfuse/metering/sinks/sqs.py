@@ -64,7 +64,8 @@ class SqsSink:
 
     Args:
         connect: makes a boto3 SQS client; called on the background thread, once in each
-            process: a forked child must not talk over its parent's connections.
+            process: a forked child must not talk over its parent's connections. The sink
+            closes it.
         queue_url: the usage queue's.
         spill_folder: where packs go that the queue does not take, in a folder of the queue's
             own; several processes may share it. None keeps 32 packs and ``pace.max_waiting``
@@ -190,6 +191,9 @@ class SqsQueue:
             self._one_by_one |= isinstance(error, _TooLongError)
             return self._each_alone(bodies)
 
+    def close(self) -> None:
+        self._client.close()
+
     def _each_alone(self, bodies: Sequence[str]) -> list[SpendfuseError | None]:
         return [result for body in bodies for result in self.send([body])]
 
@@ -256,8 +260,9 @@ def open_sink(
     here = os.getpid()
 
     def connect() -> Any:
-        is_ours = wiring.sqs is not None and os.getpid() == here
-        return wiring.sqs if is_ours else sqs_client(queue_url)
+        if wiring.sqs is not None and os.getpid() == here:
+            return _Borrowed(wiring.sqs)
+        return sqs_client(queue_url)
 
     return SqsSink(
         connect,
@@ -266,6 +271,16 @@ def open_sink(
         spill_bytes=spill_mb * 2**20,
         now=wiring.now,
     )
+
+
+class _Borrowed:
+    """The app's own client, which the app goes on using when the sink is closed."""
+
+    def __init__(self, client: Any) -> None:
+        self.send_message_batch = client.send_message_batch
+
+    def close(self) -> None:
+        """Leave it open."""
 
 
 def sqs_client(queue_url: str) -> Any:

@@ -31,6 +31,7 @@ from spendfuse.metering.sinks import Wiring
 from spendfuse.metering.sinks.background import Pace
 from spendfuse.metering.sinks.outbox import MAX_PACKS
 from spendfuse.metering.sinks.sender import MAX_REQUEST_BYTES
+from spendfuse.metering.sinks.sink import Sink
 from spendfuse.metering.sinks.sqs import SqsQueue, SqsSink, open_sink, sqs_client
 from spendfuse.metering.usage import Usage
 
@@ -71,6 +72,10 @@ class StandIn:
         self.broken: Exception | None = None
         self.requests: list[list[str]] = []
         self.stored: list[str] = []
+        self.is_closed = False
+
+    def close(self) -> None:
+        self.is_closed = True
 
     def send_message_batch(
         self,
@@ -163,7 +168,7 @@ def a_sink(opened: list[SqsSink]) -> Callable[..., SqsSink]:
 Opener = Callable[..., SqsSink]
 
 
-def emit(sink: SqsSink, *ids: str) -> None:
+def emit(sink: Sink, *ids: str) -> None:
     for each in ids:
         sink.emit(a_record(each))
 
@@ -509,6 +514,7 @@ def test_closing_sends_what_waits(a_sink: Opener) -> None:
     sink.close(10)
 
     assert client.counted() == {"a": 1}
+    assert client.is_closed
 
 
 def test_closing_without_a_queue_or_a_folder_counts_what_is_lost(
@@ -622,6 +628,17 @@ def test_a_failed_entry_says_who_is_at_fault() -> None:
     kinds = [type(queue.send(["{}"])[0]) for _ in range(3)]
 
     assert kinds == [UnavailableError, SettingsError, InputError]
+
+
+def test_the_apps_own_client_stays_open() -> None:
+    client = StandIn()
+    sink = open_sink(Wiring(sqs=client), queue_url=URL)
+    emit(sink, "a")
+
+    sink.close(10)
+
+    assert client.counted() == {"a": 1}
+    assert not client.is_closed
 
 
 @mock_aws
