@@ -39,8 +39,9 @@ class LineFile:
         self._name = ""
         self._path = folder
         self._descriptor: int | None = None
-        # A child that shared the descriptor would share, and hold, its parent's lock.
-        renew_after_fork(self.close)
+        # A child that shared the descriptor would share, and hold, its parent's lock. And the
+        # thread that it doesn't have may have been half through with the rest.
+        renew_after_fork(self._forget)
 
     def append(self, name: str, lines: bytes) -> None:
         """Append to the newest file of ``name``, all or nothing.
@@ -51,7 +52,7 @@ class LineFile:
         try:
             self._append(name, lines)
         except OSError as error:
-            self.close()
+            self._forget()
             raise UnavailableError(f"{self._path}: {error.strerror}") from error
 
     def close(self) -> None:
@@ -59,6 +60,10 @@ class LineFile:
         if descriptor is not None:
             with suppress(OSError):
                 os.close(descriptor)
+
+    def _forget(self) -> None:
+        self._name = ""
+        self.close()
 
     def _append(self, name: str, lines: bytes) -> None:
         if name != self._name:
