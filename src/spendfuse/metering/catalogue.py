@@ -14,6 +14,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
+from spendfuse.metering.names import BEFORE
 from spendfuse.metering.usage import FIELDS
 
 PER: Mapping[str, int] = dict.fromkeys(FIELDS, 1_000_000) | {
@@ -102,10 +103,16 @@ class Catalogue:
     def __post_init__(self) -> None:
         self._by_id.update((each.id, each) for each in self.providers)
 
+    def has(self, provider: str) -> bool:
+        """Return whether there is a provider of exactly this id."""
+        return provider in self._by_id
+
     def provider(self, name: str) -> Provider | None:
         """Return the provider of this id, or the one that answers to this name."""
         if name in self._by_id:
             return self._by_id[name]
+        if _STAND_IN.search(name):
+            return None
         matching = (each for each in self.providers if each.name_match is not None)
         return next((each for each in matching if _is(each.name_match, name)), None)
 
@@ -113,6 +120,10 @@ class Catalogue:
         """Return who sells a model of this name, where the name alone tells."""
         matching = (each for each in self.providers if each.model_match is not None)
         return next((each for each in matching if _is(each.model_match, model)), None)
+
+
+_STAND_IN = re.compile(r"compat|custom|like|mock|fake")
+"""Of a provider's name: somebody who speaks another's language, at prices of their own."""
 
 
 def _is(clause: Clause | None, name: str) -> bool:
@@ -145,25 +156,32 @@ def _pattern(text: str) -> re.Pattern[str]:
     return re.compile(text)
 
 
-_VERSION = re.compile(
-    r"(?:[-_@:./ ]?(?:v?\d[\d.:-]*k?|latest|preview|exp|experimental|beta|stable|it|instruct|chat"
-    r"|thinking|reasoning|free|online|nitro|extended|default|hd|high|low|medium|flex|customtools"
-    r"|\[1m\]|tuning|maas|fast|base|versatile|instant|text|embed|english|multilingual))*[-_@:./]?"
+_MONTH, _DAY = r"(?:0[1-9]|1[0-2])", r"(?:0[1-9]|[12]\d|3[01])"
+_SAME = re.compile(
+    rf"""(?:[-_@:./\ ](?:
+      20\d\d-{_MONTH}-{_DAY} | 20\d\d{_MONTH}{_DAY}(?:-v\d)? | v\d@20\d\d{_MONTH}{_DAY}
+    | {_MONTH}-{_DAY} | {_MONTH}-20\d\d | {_MONTH}{_DAY} | 2[3-9]{_MONTH} | 00\d | v[01](?:\.\d)?
+    | latest | preview | exp(?:erimental)? | beta | thinking | it | instruct | tuning | default
+    | customtools | maas
+    ) | :\d+k?)*""",
+    re.VERBOSE,
 )
 """What may follow a model's name and leave it the same model: dates, versions, channels.
 
-Words that name another model (mini, nano, lite, pro, max, ultra, turbo, audio, image, search)
-are not among them.
+Words that name another model (mini, lite, pro, max, fast, audio, image) are not among them, nor
+are numbers that are no date: they may be the next version.
 """
+_BEGUN = re.compile(r"(?:[-@](?:0|20\d{2,6}-?)|[-_@:./ ])$")
+"""A date, or a separator, that the catalogue's name ends in the middle of."""
 
 
 def _same_model(kind: str, name: str, what: str) -> bool:
-    if kind not in {"starts", "contains"}:
+    if kind in {"equals", "regex"}:
         return True
-    before, _, rest = name.partition(what)
-    if before[-1:].isalnum() or (what[-1:].isdigit() and rest[:1].isdigit()):
-        return False
-    return _VERSION.fullmatch(rest) is not None
+    before, _, after = name.rpartition(what) if kind == "ends" else name.partition(what)
+    begun = _BEGUN.search(what) if after else None
+    rest = begun[0] + after if begun else after
+    return BEFORE.fullmatch(before) is not None and _SAME.fullmatch(rest) is not None
 
 
 _TESTS: Mapping[str, Callable[[str, str], bool]] = {

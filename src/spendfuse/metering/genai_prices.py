@@ -66,7 +66,8 @@ def _provider(theirs: types.Provider) -> Provider:
 def _models(theirs: types.Provider) -> tuple[Model, ...]:
     return tuple(
         Model(
-            id=each.id,
+            # Theirs is no id that Bedrock takes: a region without a profile has the price too.
+            id=each.id.removeprefix("regional."),
             match=_clause(each.match) or ("equals", each.id.lower()),
             rows=tuple(_rows(each)),
             variants=tuple(_variants(each)),

@@ -27,6 +27,9 @@ _OPENAI = (
     "babbage-",
 )
 """Names that only OpenAI has, beside those that the catalogue tells it by."""
+_NOBODY = frozenset({"", "litellm", "litellm_proxy"})
+"""Providers that say nothing about who sells the model."""
+_MAKERS = frozenset({"anthropic", "cohere", "deepseek", "google", "meta", "mistral", "openai"})
 
 
 class UnknownModelError(InputError):
@@ -141,33 +144,40 @@ class Lookup:
         return UnknownModelError(own, model, lambda: self._near(own))
 
     def _near(self, provider: str) -> list[str]:
-        own = [name for _, name in self.names(provider)] if provider else []
+        seller = self._catalogue.provider(provider)
+        makers = seller.fallbacks if seller else ()
+        own = [name for each in (provider, *makers) if each for _, name in self.names(each)]
         return own or [name for _, name in self.names(None)]
 
     def _seller(self, provider: str, model: str) -> tuple[str, str]:
         """Return the provider's id and the model's name, as far as the two tell."""
         wanted = self.provider_id(provider)
         name = model.strip().lower()
-        if wanted and wanted != "litellm":
-            return wanted, name
-        own = next((each for each in self._entries if each.defines and each.names(name)), None)
-        if own is not None and own.provider != "*":
-            return own.provider, name
-        if names.looks_like_bedrock(name):
+        if wanted in _MAKERS and names.looks_like_bedrock(name):
+            # The maker's SDK, pointed at Bedrock.
             return "aws", name
+        if wanted not in _NOBODY:
+            return wanted, name
+        own = [each.provider for each in self._entries if each.defines and each.names(name)]
+        seller = next((each for each in own if each != "*"), None) or self._seller_of(name)
+        if seller is not None:
+            return seller, name
         split = names.split_prefix(name)
         if split is not None and self._is_provider(split[0]):
-            return self.provider_id(split[0]), split[1]
-        if name.startswith(_OPENAI):
-            return "openai", name
-        seller = self._catalogue.provider_of_model(name)
-        if seller is None:
+            return split
+        found = self._catalogue.provider_of_model(name)
+        if found is None and not own:
             raise self.unknown("", model)
-        return seller.id, name
+        return found.id if found else "*", name
+
+    @staticmethod
+    def _seller_of(name: str) -> str | None:
+        if names.looks_like_bedrock(name):
+            return "aws"
+        return "openai" if name.startswith(_OPENAI) else None
 
     def _is_provider(self, name: str) -> bool:
-        known = {entry.provider for entry in self._entries}
-        return name in known or self._catalogue.provider(name) is not None
+        return self._catalogue.has(name) or any(each.provider == name for each in self._entries)
 
     def _matching(self, provider: str, spellings: Sequence[str]) -> tuple[Override, ...]:
         return tuple(
