@@ -154,7 +154,8 @@ def span_role(attributes: Attributes) -> Role:
     if operation == "execute_tool":
         return "tool"
     unnamed = not operation and _first(attributes, _INPUT) is not None
-    return "inference" if unnamed and _text(attributes, _REQUEST_MODEL) else "other"
+    has_model = _text(attributes, (*_REQUEST_MODEL, *_RESPONSE_MODEL))
+    return "inference" if unnamed and has_model else "other"
 
 
 def span_call(attributes: Attributes, *, cached_beside: bool | None = None) -> SpanCall:

@@ -7,7 +7,7 @@ dropped. The first end that is seen reports; what comes after it does nothing.
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, ClassVar
 
 from spendfuse.metering.integrations.abandoned import abandoned
 from spendfuse.metering.integrations.call import MeteredCall, status_of
@@ -36,6 +36,8 @@ class StreamWatch:
         "_output_bytes",
         "_usage",
     )
+    left: ClassVar[Status] = "cancelled"
+    """What a stream is that the app leaves before its end."""
 
     def __init__(self, call: MeteredCall, *, hides_usage: bool = False) -> None:
         self._call = call
@@ -66,7 +68,7 @@ class StreamWatch:
         self._settle(status_of(error), error)
 
     def closed(self) -> None:
-        self._settle("cancelled", None)
+        self._settle(self.left, None)
 
     def dropped(self) -> None:
         if not self._call.is_reported:
@@ -75,7 +77,7 @@ class StreamWatch:
     def settle(self) -> None:
         # A stream that was open across a fork is its parent's.
         if self._made_in == os.getpid():
-            self._settle("cancelled", None)
+            self._settle(self.left, None)
 
     def __del__(self) -> None:
         self.dropped()
