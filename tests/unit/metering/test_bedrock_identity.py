@@ -136,6 +136,10 @@ def test_a_call_that_an_sdk_meters_is_left_out(
     assert is_metered_elsewhere(entry, BedrockRules(skip_roles=skip_roles)) is expected
 
 
+def test_a_call_of_nobody_is_not_skipped_by_any_pattern() -> None:
+    assert not is_metered_elsewhere(by(None), BedrockRules(skip_roles=("*",)))
+
+
 def test_the_mark_of_an_sdk_is_no_attribute() -> None:
     entry = an_entry("converse-stream", requestMetadata={"spendfuse": "other", "team": "t"})
 

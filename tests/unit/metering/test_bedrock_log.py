@@ -129,6 +129,16 @@ def test_the_log_s_own_counts_win_over_the_body_s(prices: PriceBook) -> None:
     assert the_record(prices, "converse-stream", output=output).cost_nano_usd == 480_000
 
 
+@pytest.mark.parametrize("hour", [412, 10**15, -1, True, "411", None])
+def test_a_lifetime_that_can_t_be_costs_no_count(prices: PriceBook, hour: Any) -> None:
+    creation = {"cache_creation": {"ephemeral_1h_input_tokens": hour}}
+    output = {"outputTokenCount": 326, "outputBodyJson": {"usage": creation}}
+    cost = the_record(prices, "invoke-stream-cached", output=output).cost_nano_usd
+
+    # All of it for an hour at most, or none.
+    assert cost == (77_119_500 if type(hour) is int and hour > 411 else 75_578_250)
+
+
 @pytest.mark.parametrize(
     ("tier", "nano"), [("flex", 240_000), ("priority", 840_000), ("default", 480_000)]
 )
@@ -236,7 +246,7 @@ def test_an_entry_without_a_time_or_an_id_has_its_log_event_s(prices: PriceBook)
             {"id": "1", "message": json.dumps(an_entry("converse-stream", timestamp=None))},
             "has a time",
         ),
-        (an_event("{" * 100_000), "no whole JSON"),
+        (an_event('{"a":' * 100_000), "no whole JSON"),
     ],
 )
 def test_an_event_that_can_t_be_read_is_told_by_its_id_and_stops_no_other(
