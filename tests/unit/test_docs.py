@@ -23,6 +23,9 @@ from spendfuse.config import load
 from spendfuse.config.mistakes import _models_in
 from spendfuse.config.schema import SpendfuseBlock
 from spendfuse.ledger.pack import read_pack
+from spendfuse.metering.settings import VARIABLES
+from spendfuse.metering.sinks import SINKS
+from spendfuse.metering.yaml_file import overrides_in
 
 PROJECT = Path(__file__).parents[2]
 PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
@@ -50,7 +53,7 @@ def commands(group: click.Group = main, path: str = "spendfuse") -> Iterator[tup
 def test_no_snippet_is_of_a_kind_that_nothing_runs() -> None:
     kinds = {kind for page in PAGES for kind, _ in FENCE.findall(page.read_text())}
 
-    assert kinds <= {"json", "console", "python"}
+    assert kinds <= {"json", "console", "python", "yaml"}
 
 
 @pytest.mark.parametrize("text", snippets("json"))
@@ -115,8 +118,19 @@ def test_a_command_that_a_message_names_can_be_run_as_it_stands(text: str) -> No
     parse(main, shlex.split(text)[1:])
 
 
+@pytest.mark.parametrize("text", snippets("yaml"))
+def test_a_yaml_snippet_is_a_file_of_prices(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "prices.yaml"
+    file.write_text(text)
+
+    assert overrides_in(file).entries
+
+
 @pytest.mark.parametrize("text", snippets("python"))
-def test_a_python_snippet_runs(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_python_snippet_runs(
+    text: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
     exec(compile(text, "docs", "exec"), {})
 
     assert capsys.readouterr().out
@@ -140,6 +154,12 @@ def test_every_key_of_the_configuration_is_in_the_docs() -> None:
             models += list(_models_in(field.annotation))
 
     assert not [key for key in keys if f"{key}`" not in page and f"{key}[]" not in page]
+
+
+def test_every_sink_and_every_variable_of_the_meter_is_in_the_docs() -> None:
+    page = (PROJECT / "docs" / "metering.md").read_text()
+
+    assert [name for name in [*SINKS, *VARIABLES] if f"`{name}`" not in page] == []
 
 
 def schema() -> Any:
