@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from google.api_core.exceptions import GoogleAPICallError
 from google.api_core.retry import Retry
-from google.auth.exceptions import DefaultCredentialsError
+from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, TransportError
 from google.cloud import bigquery
 
 from spendfuse.clock import utc_text
@@ -51,8 +51,9 @@ _COUNTS = (
 )
 _TOO_LARGE: Final = 413
 _MALFORMED: Final = 400
+_UNAUTHORIZED: Final = 401
 _FOR_A_PERSON: Final = {
-    401: "the credentials are not valid; mend GOOGLE_APPLICATION_CREDENTIALS",
+    _UNAUTHORIZED: "the credentials are not valid; mend GOOGLE_APPLICATION_CREDENTIALS",
     403: "no right to insert rows; grant roles/bigquery.dataEditor on it",
     404: "is not there; create it with table_definition()",
 }
@@ -159,6 +160,10 @@ class BigQuerySink(Background[list[Row]]):
             )
         except GoogleAPICallError as error:
             raise self._meaning(error) from error
+        except GoogleAuthError as error:
+            if error.retryable or isinstance(error, TransportError):
+                raise UnavailableError("Google's credentials can't be renewed now") from error
+            raise self._for_a_person(_UNAUTHORIZED) from error
         return {each["index"]: each["errors"] for each in errors}
 
     def _meaning(self, error: GoogleAPICallError) -> Exception:
@@ -166,10 +171,11 @@ class BigQuerySink(Background[list[Row]]):
         if error.code in (_MALFORMED, _TOO_LARGE):
             return _RefusedError(f"HTTP {error.code}: {', '.join(map(str, reasons))}")
         if error.code in _FOR_A_PERSON and not reasons & _TRANSIENT:
-            return SettingsError(
-                f"table {self._table}: {_FOR_A_PERSON[error.code]} (HTTP {error.code})"
-            )
+            return self._for_a_person(error.code)
         return UnavailableError(f"BigQuery answered {error.code}")
+
+    def _for_a_person(self, status: int) -> SettingsError:
+        return SettingsError(f"table {self._table}: {_FOR_A_PERSON[status]}")
 
     def _judged(self, rows: list[Row], errors: dict[int, list[dict[str, Any]]]) -> list[Row]:
         """Set rejected rows apart; return those that may be taken later."""
