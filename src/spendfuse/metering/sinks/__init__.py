@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from spendfuse.errors import SettingsError
+from spendfuse.metering.sinks.emf import DIMENSIONS, NAMESPACE, RESERVED
 from spendfuse.metering.sinks.fan_out import FanOut
 from spendfuse.metering.sinks.sink import Sink, SinkHealth
 from spendfuse.metering.sinks.specs import (
@@ -74,9 +75,9 @@ SINKS: Mapping[str, Kind] = {
     "emf": Kind(
         f"{_ROOM}.emf:open_sink",
         {
-            "namespace": Option(text("RAG-App/Costs")),
-            "dimensions": Option(dimension_sets(("model", "feature", "environment"), most=30)),
-            "properties": Option(texts('["user", "team"]')),
+            "namespace": Option(text(NAMESPACE)),
+            "dimensions": Option(dimension_sets(DIMENSIONS, most=30)),
+            "properties": Option(texts('["user", "team"]', but=RESERVED)),
             "max_label_sets": _LABEL_SETS,
         },
         short="namespace",
