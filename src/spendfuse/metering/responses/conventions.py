@@ -99,7 +99,12 @@ def _take_the_cache_in(found: Found, counts: Mapping[str, Any]) -> None:
 def _input_contains_the_cache(found: Found, counts: Mapping[str, Any]) -> bool:
     if found.get("cached_input_tokens") or found.get("cache_write_tokens"):
         return True
-    return any(counts.get(name) is not None for name in n.PROMPT_NAMES)
+    return _has_one_of(counts, n.PROMPT_NAMES)
+
+
+def _has_one_of(counts: Mapping[str, Any], names: frozenset[str]) -> bool:
+    # The first question is the quick one, and mostly enough; None is no count.
+    return not names.isdisjoint(counts) and any(counts.get(each) is not None for each in names)
 
 
 def _take_the_reasoning_in(
@@ -109,7 +114,7 @@ def _take_the_reasoning_in(
     thoughts = found.pop(n.THOUGHTS, 0)
     reasoning = max(found.get("reasoning_tokens", 0), loose)
     whole = found.get("input_tokens", 0) + found.get("output_tokens", 0)
-    is_chat = any(counts.get(name) is not None for name in n.CHAT_OUTPUT_NAMES)
+    is_chat = _has_one_of(counts, n.CHAT_OUTPUT_NAMES)
     apart = thoughts
     if is_chat and _is_perplexity(counts, provider):
         apart += loose + found.get("citation_tokens", 0)

@@ -11,12 +11,12 @@ from typing import Any
 from spendfuse.metering.responses.conventions import settle
 from spendfuse.metering.responses.fields import NO_FIELDS, fields_of, text_of
 from spendfuse.metering.responses.names import KNOWN, NAMES, TOTAL, Entry, Group, Names
-from spendfuse.metering.usage import FIELDS, MAX_COUNT, Usage, UsageError
+from spendfuse.metering.usage import COMMON, FIELDS, MAX_COUNT, Usage, UsageError
 
 # Dicts of these alone, which is what most callers have by hand, need no table.
 _PLAIN_CHAT = frozenset(("prompt_tokens", "completion_tokens"))
 _PLAIN_CHAT_WITH_TOTAL = _PLAIN_CHAT | {"total_tokens"}
-_PLAIN_OWN = frozenset(name for name in FIELDS if "audio" not in name and "image" not in name)
+_PLAIN_OWN = frozenset(FIELDS[:COMMON])
 _ITEM_COUNTS = ("tokenCount", "token_count", "inputTokens")
 _SHOWN_NAMES = 12
 _SHOWN_CHARACTERS = 60
@@ -188,6 +188,8 @@ def shown_names(names: Iterable[object]) -> str:
 
 
 def _shown(value: object) -> str:
+    if not isinstance(value, bool | int | float | str):
+        return f"a {type(value).__name__}"  # who knows what it holds, and how deep
     try:
         text = repr(value)
     except ValueError:  # an int of more digits than Python prints
@@ -196,10 +198,6 @@ def _shown(value: object) -> str:
 
 
 def _kind(value: object) -> str:
-    return (
-        "nothing"
-        if value is None
-        else f"an empty {type(value).__name__}"
-        if isinstance(value, Mapping)
-        else type(value).__name__
-    )
+    if value is None:
+        return "nothing"
+    return f"an empty {type(value).__name__}" if value == {} else type(value).__name__

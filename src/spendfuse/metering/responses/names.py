@@ -40,9 +40,6 @@ PROMPT_NAMES = frozenset(
 )
 """Names of an input that contains what was cached, whatever stands beside it."""
 CHAT_OUTPUT_NAMES = frozenset(("completion_tokens", "completionTokens"))
-DETAILS_WITH_CACHE = frozenset(
-    ("input_tokens_details", "input_token_details", "prompt_tokens_details")
-)
 
 
 class Group(NamedTuple):

@@ -104,9 +104,8 @@ def _with_tools(usage: Usage, fields: Mapping[str, Any]) -> Usage:
     """Add what is billed by the call of a tool, which stands outside the usage."""
     if fields.get("object") == "response":
         return _with_searches(usage, fields)
-    pictures = (fields, *map(fields_of, items_of(fields.get("data"))[:1]))
-    is_image = any(each.get("b64_json") or each.get("url") for each in pictures)
-    if is_image and usage.output_tokens and not usage.output_image_tokens:
+    picture = next(map(fields_of, items_of(fields.get("data"))), fields)
+    if picture.get("b64_json") and usage.output_tokens and not usage.output_image_tokens:
         # Without details all that came out was pictures.
         return usage_from(usage.counts() | {"output_image_tokens": usage.output_tokens})
     return usage

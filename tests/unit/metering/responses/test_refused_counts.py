@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from spendfuse.metering.responses import usage_from
-from spendfuse.metering.usage import MAX_COUNT, UsageError
+from spendfuse.metering.usage import FIELDS, MAX_COUNT, UsageError
 
 
 @pytest.mark.parametrize(
@@ -19,8 +19,8 @@ from spendfuse.metering.usage import MAX_COUNT, UsageError
         (math.nan, "must be a whole number, got nan"),
         (math.inf, "must be a whole number, got inf"),
         ("12", "must be a whole number, got '12'"),
-        ([12], "must be a whole number, got [12]"),
-        ({}, "must be a whole number, got {}"),
+        ([12], "must be a whole number, got a list"),
+        ({}, "must be a whole number, got a dict"),
         (-1, "must not be negative, got -1"),
         (-1.0, "must not be negative, got -1"),
         (MAX_COUNT + 1, f"must be at most {MAX_COUNT}, got {MAX_COUNT + 1}"),
@@ -28,7 +28,9 @@ from spendfuse.metering.usage import MAX_COUNT, UsageError
         pytest.param(10**5000, f"must be at most {MAX_COUNT}, got a far larger", id="huge"),
     ],
 )
-@pytest.mark.parametrize("name", ["prompt_tokens", "input_tokens", "thoughtsTokenCount"])
+@pytest.mark.parametrize(
+    "name", ["prompt_tokens", "input_tokens", "web_searches", "thoughtsTokenCount"]
+)
 def test_what_is_no_count_is_refused_under_the_callers_name(
     name: str, value: object, words: str
 ) -> None:
@@ -36,6 +38,16 @@ def test_what_is_no_count_is_refused_under_the_callers_name(
         usage_from({name: value, "completion_tokens": 1})
 
     assert str(refused.value).startswith(f"{name} {words}")
+
+
+@pytest.mark.parametrize("name", FIELDS)
+@pytest.mark.parametrize("value", [False, True, 0.5, -1])
+def test_no_field_of_ours_takes_what_is_no_count(name: str, value: object) -> None:
+    if name == "audio_seconds" and value == 0.5:
+        pytest.skip("a begun second counts")
+
+    with pytest.raises(UsageError, match=f"^{name} must"):
+        usage_from({name: value})
 
 
 def test_a_bad_count_inside_is_named_with_its_path() -> None:
