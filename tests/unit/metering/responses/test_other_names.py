@@ -124,7 +124,9 @@ def test_what_stands_beside_the_input_is_added_to_it(path: str, field: str) -> N
     }
 
 
-@pytest.mark.parametrize("name", ["total_tokens", "totalTokens", "totalTokenCount"])
+@pytest.mark.parametrize(
+    "name", ["total_tokens", "totalTokens", "totalTokenCount", "total_token_count"]
+)
 def test_any_total_tells_of_reasoning_apart(name: str) -> None:
     counts = WHOLE | {"reasoning_tokens": 7, name: 197}
 
@@ -141,6 +143,32 @@ def test_the_kinds_of_what_was_cached_are_read(name: str) -> None:
     assert usage_from(WHOLE | media | {name: kinds}).counts() == WHOLE | media | {
         "cached_audio_tokens": 3,
         "cached_image_tokens": 4,
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("cached_audio_tokens", "cached_audio_tokens"),
+        ("cache_audio_read_tokens", "cached_audio_tokens"),
+        ("cached_image_tokens", "cached_image_tokens"),
+        ("cache_image_read_tokens", "cached_image_tokens"),
+        ("cached_tokens_details.cached_image_tokens", "cached_image_tokens"),
+    ],
+)
+def test_media_that_was_cached_is_read_under_each_of_its_names(path: str, field: str) -> None:
+    media = {"input_audio_tokens": 30, "input_image_tokens": 40, "cached_input_tokens": 9}
+
+    assert usage_from(WHOLE | media | under(path, 7)).counts() == WHOLE | media | {field: 7}
+
+
+def test_bedrocks_cache_writes_are_read_by_their_lifetimes_alone() -> None:
+    lifetimes = [{"ttl": "5m", "inputTokens": 7}, {"ttl": "1h", "inputTokens": 2}]
+
+    assert usage_from({"inputTokens": 1, "cacheDetails": lifetimes}).counts() == {
+        "input_tokens": 10,
+        "cache_write_tokens": 9,
+        "cache_write_1h_tokens": 2,
     }
 
 
