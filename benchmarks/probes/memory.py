@@ -17,6 +17,7 @@ from spendfuse.metering.sinks import Wiring, open_sinks
 CALLS = 1_000_000
 NAMES = 100_000
 WARM_CALLS = 150_000
+REST_CALLS = 5_000
 COUNTS = {"prompt_tokens": 9, "completion_tokens": 3}
 
 
@@ -39,8 +40,10 @@ def main() -> None:
         for number in range(CALLS):
             name = number % NAMES
             tracker.track_usage(f"user-{name}", "/chat", f"made-up-{name}", COUNTS)
-            if number == WARM_CALLS:
+            if number % REST_CALLS == 0:
+                # As an app rests now and then: what waits to be written is bounded, but not flat.
                 tracker.flush(60)
+            if number == WARM_CALLS:
                 warm = resident_mb()
         tracker.flush(60)
         grown = resident_mb() - warm
