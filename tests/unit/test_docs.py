@@ -98,7 +98,7 @@ def commands_in_messages() -> list[str]:
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     )
-    command = re.compile(r"spendfuse (alerts|config|fuse|sandbox) [a-z]+( --.*)?")
+    command = re.compile(r"spendfuse (alerts|config|fuse|prices|sandbox) [a-z]+( --.*)?")
     return sorted({each for each in constants if command.fullmatch(each)} - {_AUTHORITY})
 
 

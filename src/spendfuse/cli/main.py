@@ -13,12 +13,14 @@ from spendfuse.cli.context import SANDBOX_FOLDER, Context, account, deployment_i
 from spendfuse.errors import SpendfuseError
 
 _COMMANDS = {
-    "alerts": "spendfuse.cli.alerts:alerts",
-    "config": "spendfuse.cli.config:config",
-    "demo": "spendfuse.cli.demo:demo",
-    "fuse": "spendfuse.cli.fuse:fuse",
-    "sandbox": "spendfuse.cli.sandbox:sandbox",
+    "alerts": ("spendfuse.cli.alerts:alerts", "Try the channels on which people hear."),
+    "config": ("spendfuse.cli.config:config", "Check the spendfuse block of cdk.json."),
+    "demo": ("spendfuse.cli.demo:demo", "Overspend in a sandbox, and watch the fuse blow."),
+    "fuse": ("spendfuse.cli.fuse:fuse", "See, blow and restore the fuse."),
+    "prices": ("spendfuse.cli.prices:prices", "See what calls and models cost."),
+    "sandbox": ("spendfuse.cli.sandbox:sandbox", "Run AWS on this machine, with spendfuse in it."),
 }
+"""What to load, and its line in the help: to load them all for that takes half a second."""
 _EXTRAS = {"boto3": "aws", "pydantic": "config", "ministack": "sandbox", "hypercorn": "sandbox"}
 
 
@@ -31,7 +33,7 @@ class _Cli(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002
         if name not in _COMMANDS:
             return None
-        module, attribute = _COMMANDS[name].split(":")
+        module, attribute = _COMMANDS[name][0].split(":")
         try:
             command: click.Command = getattr(import_module(module), attribute)
         except ModuleNotFoundError as error:
@@ -40,6 +42,14 @@ class _Cli(click.Group):
                 f"`spendfuse {name}` needs {error.name}; pip install 'spendfuse[{extra}]'"
             ) from error
         return command
+
+    def format_commands(
+        self,
+        ctx: click.Context,  # noqa: ARG002
+        formatter: click.HelpFormatter,
+    ) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in sorted(_COMMANDS.items())])
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -79,7 +89,10 @@ def main(
         0  done, or nothing to do
         1  an error; what is wrong and what to do is on the last line
         2  wrong usage
-        3  the fuse is tripped (`fuse status`), or an alert did not arrive (`alerts test`)
+        3  not as it should be: the fuse is tripped (`fuse status`), an alert did not
+           arrive (`alerts test`), no sandbox runs (`sandbox status`), prices differ
+           (`prices check --fail-on-difference`)
+        4  the price book does not know the model (`prices cost`, `prices show`)
     """
     if ctx.obj is None:
         ctx.obj = Context(

@@ -119,6 +119,15 @@ class PriceBook:
         """Return the price that holds at a time; arguments and errors as for ``price``."""
         return self._find((provider, model, tier, batch), at).price
 
+    @property
+    def overrides(self) -> tuple[Overrides, ...]:
+        """The overrides over the catalogue, weakest first."""
+        return self._overrides
+
+    def provider_id(self, name: str) -> str:
+        """Return the book's id for a provider's name; a name it does not know, as it is."""
+        return self._lookup.provider_id(name)
+
     def turns(self, provider: str, model: str, *, at: datetime) -> Turns:
         """Return when the model's prices may change, as far as the book knows them at a time."""
         return self._lookup.turns(provider, model, at=at)
