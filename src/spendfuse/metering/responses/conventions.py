@@ -122,7 +122,7 @@ def _take_the_reasoning_in(
         whole, reasoning, total, is_chat=is_chat, provider=provider
     ):
         apart += reasoning
-    if is_chat and _is_google(provider) and total > whole + apart:
+    if is_chat and is_google(provider) and total > whole + apart:
         # Its chat endpoint counts thoughts in the total alone, and bills them.
         reasoning += total - whole - apart
         apart = total - whole
@@ -148,8 +148,9 @@ def _is_perplexity(counts: Mapping[str, Any], provider: str) -> bool:
     )
 
 
-def _is_google(provider: str) -> bool:
-    return any(name in provider for name in ("google", "gemini", "vertex"))
+def is_google(provider: str) -> bool:
+    name = provider.lower()
+    return "google" in name or "gemini" in name or "vertex" in name
 
 
 def _imply_what_was_cached(found: Found) -> None:

@@ -8,14 +8,14 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from spendfuse.metering.responses.conventions import settle
+from spendfuse.metering.responses.conventions import is_google, settle
 from spendfuse.metering.responses.fields import NO_FIELDS, fields_of, text_of
 from spendfuse.metering.responses.names import KNOWN, NAMES, TOTAL, Entry, Group, Names
 from spendfuse.metering.usage import COMMON, FIELDS, MAX_COUNT, Usage, UsageError
 
 # Dicts of these alone, which is what most callers have by hand, need no table.
-_PLAIN_CHAT = frozenset(("prompt_tokens", "completion_tokens"))
-_PLAIN_CHAT_WITH_TOTAL = _PLAIN_CHAT | {"total_tokens"}
+_PLAIN_CHAT = frozenset(("prompt_tokens", "completion_tokens", "total_tokens"))
+_PLAIN_CHAT_OF_GOOGLE = _PLAIN_CHAT - {"total_tokens"}
 _PLAIN_OWN = frozenset(FIELDS[:COMMON])
 _ITEM_COUNTS = ("tokenCount", "token_count", "inputTokens")
 _SHOWN_NAMES = 12
@@ -55,8 +55,8 @@ def usage_from(counts: object, *, provider: str = "", strict: bool = False) -> U
     """
     if type(counts) is dict and counts and not strict:
         try:
-            # A total tells nothing alone, and more than these only of a known provider.
-            plain = _PLAIN_CHAT if provider else _PLAIN_CHAT_WITH_TOTAL
+            # A total tells nothing alone, and beside these two only something of Google's.
+            plain = _PLAIN_CHAT_OF_GOOGLE if provider and is_google(provider) else _PLAIN_CHAT
             if counts.keys() <= plain and len(counts) > 1:
                 return Usage(
                     input_tokens=counts.get("prompt_tokens", 0),
