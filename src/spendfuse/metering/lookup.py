@@ -126,7 +126,7 @@ class Lookup:
             (entry.provider, name)
             for entry in self._entries
             for name in entry.models
-            if entry.defines and "*" not in name
+            if entry.defines and not names.is_pattern(name)
         }
         wanted = None if provider is None else self.provider_id(provider)
         return sorted(each for each in known if wanted in {None, each[0]})

@@ -143,6 +143,11 @@ def _without_region(provider: str, name: str) -> str:
     return name.rpartition("/models/")[2] if provider == "google" else name
 
 
+def is_pattern(name: str) -> bool:
+    """Return whether a name in the overrides stands for many."""
+    return any(each in name for each in "*?[")
+
+
 def nearest(name: str, known: Iterable[str]) -> tuple[str, ...]:
     """Return up to three known names that look most like ``name``: its beginnings first."""
     name = name.lower()

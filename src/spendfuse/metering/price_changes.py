@@ -92,7 +92,7 @@ def _named(
         (entry.provider, name)
         for entry in entries
         for name in entry.models
-        if "*" not in name and entry.provider != "*"
+        if entry.provider != "*" and not names.is_pattern(name)
     }
     wanted = None if provider is None else book.provider_id(provider)
     for seller, model in sorted({*book.names(), *plain}):
