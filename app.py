@@ -50,12 +50,14 @@ def add_stacks(app: App, config: Config) -> None:
             fuse_table=fuse.table,
             bedrock_log=bedrock_log,
         )
-        BudgetsStack(
-            app,
-            f"{name}-budgets",
-            topics=alerts.topics,
-            aws_budgets=config.aws_budgets,
-        )
+        # CDK refuses a stack without resources.
+        if config.aws_budgets:
+            BudgetsStack(
+                app,
+                f"{name}-budgets",
+                topics=alerts.topics,
+                aws_budgets=config.aws_budgets,
+            )
     for key, value in config.tags.items():
         Tags.of(app).add(key, value)
 

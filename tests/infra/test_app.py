@@ -118,3 +118,13 @@ def test_what_aws_would_refuse_stops_the_synth(tmp_path, flags, block, capsys):
     said = capsys.readouterr().err
     assert "AWS would not take this deployment" in said
     assert "has 11 rungs" in said
+
+
+def test_a_deployment_without_aws_budgets_has_no_stack_for_them(tmp_path, flags, block):
+    without = {key: value for key, value in block.items() if key != "aws_budgets"}
+
+    code = run({**flags, "spendfuse": without}, tmp_path)
+
+    assert code == 0
+    assert not list(tmp_path.glob("*-budgets.template.json"))
+    assert list(tmp_path.glob("*-ledger.template.json"))
