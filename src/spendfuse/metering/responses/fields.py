@@ -18,8 +18,10 @@ def fields_of(value: object) -> Mapping[str, Any]:
     """Return the fields of ``value`` by name; none where it has no named fields at all."""
     if type(value) is dict:
         return value
-    if value is None:
-        return NO_FIELDS
+    return NO_FIELDS if value is None else _fields_of_object(value)
+
+
+def _fields_of_object(value: object) -> Mapping[str, Any]:
     kept: dict[str, Any] | None = getattr(value, "__dict__", None)
     # Pydantic keeps apart what the model does not declare. Asked before Mapping, whose check is
     # slow where the answer is no.
