@@ -6,9 +6,8 @@ sample with RECORD_ONLY, or at the exporter.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
-from typing import Any, Generic, TypeGuard, TypeVar
+from typing import Any, TypeGuard
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
@@ -18,6 +17,7 @@ from opentelemetry.trace.status import StatusCode
 from spendfuse.metering.attribution import NOBODY, Attribution, current_attribution, extended
 from spendfuse.metering.integrations.genai_spans import SpanCall, span_call, span_role
 from spendfuse.metering.integrations.meter import Meter
+from spendfuse.metering.integrations.recent import Recent
 from spendfuse.metering.record import Status
 from spendfuse.metering.reporting import Reported
 from spendfuse.metering.usage import NOTHING_USED, UsageError
@@ -33,10 +33,7 @@ ATTRIBUTES: Mapping[str, str] = {
     "deployment.environment.name": "environment",
 }
 """Which attributes of a span, or else of its resource, become which of ours; later ones win."""
-MAX_REMEMBERED = 10_000
 _Span = tuple[int, int]
-_Key = TypeVar("_Key")
-_Value = TypeVar("_Value")
 
 
 class GenAiSpanProcessor(SpanProcessor):
@@ -68,9 +65,9 @@ class GenAiSpanProcessor(SpanProcessor):
         self._tracker = tracker
         self._names = {k: v for k, v in {**ATTRIBUTES, **(attributes or {})}.items() if v}
         self._cached_beside = cached_beside
-        self._started: _Recent[_Span, Attribution] = _Recent()
-        self._counted_below: _Recent[_Span, frozenset[str]] = _Recent()
-        self._responses: _Recent[str, str] = _Recent()
+        self._started: Recent[_Span, Attribution] = Recent()
+        self._counted_below: Recent[_Span, frozenset[str]] = Recent()
+        self._responses: Recent[str, str] = Recent()
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002
         attribution = current_attribution()
@@ -145,32 +142,6 @@ class GenAiSpanProcessor(SpanProcessor):
             if value is not None:
                 found[ours] = str(value)
         return found
-
-
-class _Recent(Generic[_Key, _Value]):
-    """The latest entries; a span that never ends holds no memory for ever."""
-
-    def __init__(self) -> None:
-        self._entries: dict[_Key, _Value] = {}
-        # A generator that is garbage-collected ends its span, perhaps while this thread is here.
-        self._lock = threading.RLock()
-
-    def put(self, key: _Key, value: _Value) -> None:
-        with self._lock:
-            self._entries[key] = value
-            while len(self._entries) > MAX_REMEMBERED:
-                del self._entries[next(iter(self._entries))]
-
-    def pop(self, key: _Key, default: _Value) -> _Value:
-        with self._lock:
-            return self._entries.pop(key, default)
-
-    def swap(self, key: _Key, value: _Value, default: _Value) -> _Value:
-        """Put ``value`` and return what stood there."""
-        with self._lock:
-            before = self._entries.get(key, default)
-            self.put(key, value)
-            return before
 
 
 def _ends_here(parent: SpanContext | None) -> TypeGuard[SpanContext]:

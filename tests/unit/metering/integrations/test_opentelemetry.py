@@ -19,7 +19,7 @@ from opentelemetry.trace import (
 from unit.metering.integrations.recording import Recording
 
 from spendfuse.metering.attribution import attributed
-from spendfuse.metering.integrations import opentelemetry as processor_module
+from spendfuse.metering.integrations import recent as recent_module
 from spendfuse.metering.integrations.genai_spans import span_call, span_role
 from spendfuse.metering.integrations.opentelemetry import GenAiSpanProcessor
 from spendfuse.metering.usage import Usage
@@ -412,7 +412,7 @@ def test_counts_that_can_not_be_are_refused_and_the_span_ends(bench: Bench, coun
 def test_memory_stays_bounded_when_spans_never_end(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(processor_module, "MAX_REMEMBERED", 5)
+    monkeypatch.setattr(recent_module, "MAX_REMEMBERED", 5)
     with attributed(team="search"):
         for _ in range(20):
             parent = bench.tracer.start_span("never ends")
