@@ -75,6 +75,10 @@ class Lookup:
     def __init__(self, catalogue: Catalogue, entries: Sequence[Override], *, version: str) -> None:
         self._catalogue = catalogue
         self._entries = tuple(entries)
+        self._entries_of = {
+            provider: tuple(each for each in entries if each.provider in {provider, "*"})
+            for provider in {"*", *(each.provider for each in entries)}
+        }
         self._version = version
         self._by_id: dict[str, dict[str, Model]] = {}
 
@@ -134,7 +138,7 @@ class Lookup:
     def provider_id(self, name: str) -> str:
         """Return the book's id for a provider's name; a name it does not know, as it is."""
         wanted = names.provider_id(name)
-        if not wanted or any(entry.provider == wanted for entry in self._entries):
+        if not wanted or wanted in self._entries_of:
             return wanted
         provider = self._catalogue.provider(wanted)
         return provider.id if provider else wanted
@@ -177,14 +181,11 @@ class Lookup:
         return "openai" if name.startswith(_OPENAI) else None
 
     def _is_provider(self, name: str) -> bool:
-        return self._catalogue.has(name) or any(each.provider == name for each in self._entries)
+        return self._catalogue.has(name) or name in self._entries_of
 
     def _matching(self, provider: str, spellings: Sequence[str]) -> tuple[Override, ...]:
-        return tuple(
-            each
-            for each in self._entries
-            if each.provider in {provider, "*"} and any(map(each.names, spellings))
-        )
+        entries = self._entries_of.get(provider, self._entries_of["*"])
+        return tuple(each for each in entries if any(map(each.names, spellings)))
 
     def _priced(
         self,
