@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from spendfuse.errors import SettingsError
+from spendfuse.errors import SettingsError, UnavailableError
 from spendfuse.metering.record import Record
 from spendfuse.metering.sinks.background import Background, Pace, gently, shown
 from spendfuse.metering.sinks.labels import OTHER
@@ -29,8 +29,8 @@ _DIGEST_CHARACTERS = 8
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 _DAY_AND_NUMBER = re.compile(r"(?:-\d{4}-\d\d-\d\d)?(?:\.\d+)?\.jsonl$")
 
-Pieces = dict[str, tuple[int, bytes]]
-"""How many lines, and the lines, by the file's name."""
+Pieces = dict[str, bytes]
+"""The lines of each file, by its name."""
 
 
 def open_sink(
@@ -114,7 +114,7 @@ class JsonlSink(Background[Pieces]):
                 self.refuse(1, f"record {record.id} can't be encoded: {shown(error)}")
             else:
                 lines.setdefault(self._name(record), []).append(line)
-        return {name: (len(each), b"".join(each)) for name, each in lines.items()}
+        return {name: b"".join(each) for name, each in lines.items()}
 
     def _name(self, record: Record) -> str:
         if self._names is None:
@@ -128,14 +128,22 @@ class JsonlSink(Background[Pieces]):
             mend_folder(self._folder)
             self._is_mended = True
         day = f"-{self._now().astimezone(UTC):%Y-%m-%d}" if self._daily else ""
+        failed: UnavailableError | None = None
         for name in list(pieces):
-            if name not in self._files:
-                self._files[name] = LineFile(
-                    self._folder, max_bytes=self._max_bytes, fsync=self._fsync
-                )
-            self._files[name].append(f"{name}{day}", pieces[name][1])
-            # What is written must not be written again when the next file fails.
-            del pieces[name]
+            try:
+                self._file(name).append(f"{name}{day}", pieces[name])
+            except UnavailableError as error:
+                failed = error
+            else:
+                # What is written must not be written again when another file fails.
+                del pieces[name]
+        if failed is not None:
+            raise failed
+
+    def _file(self, name: str) -> LineFile:
+        if name not in self._files:
+            self._files[name] = LineFile(self._folder, max_bytes=self._max_bytes, fsync=self._fsync)
+        return self._files[name]
 
 
 class QueryTypeNames:

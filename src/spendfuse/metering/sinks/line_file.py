@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import re
 import time
@@ -18,6 +19,8 @@ from pathlib import Path
 
 from spendfuse.errors import UnavailableError
 from spendfuse.metering.sinks.forks import renew_after_fork
+
+logger = logging.getLogger(__name__)
 
 SUFFIX = ".jsonl"
 TORN_SUFFIX = ".torn"
@@ -104,21 +107,19 @@ _FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 def mend_folder(folder: Path) -> None:
     """Move torn last lines aside in all files of ``folder``.
 
-    Those of past days are not opened again for appending, which would do it.
-
-    Raises:
-        UnavailableError: it could not be done now.
+    Those of past days are not opened again for appending, which would do it. A file that is
+    another's, or being written to just now, is left as it is.
     """
-    try:
-        for path in sorted(folder.glob(f"*{SUFFIX}")):
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        try:
             descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
             try:
                 with locked(descriptor, path):
                     mend(descriptor, path)
             finally:
                 os.close(descriptor)
-    except OSError as error:
-        raise UnavailableError(f"{folder}: {error.strerror}") from error
+        except (OSError, UnavailableError) as error:
+            logger.info("%s was not looked through for a torn line: %s", path.name, error)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from unit.metering.sinks.rigs import a_record
 from spendfuse.clock import utc_now
 from spendfuse.metering.sinks.background import Pace
 from spendfuse.metering.sinks.jsonl import JsonlSink
+from spendfuse.metering.sinks.line_file import LineFile
 
 
 def a_sink(folder: str, *, max_bytes: int = 10**9, pace: Pace | None = None) -> JsonlSink:
@@ -87,9 +88,26 @@ def fork_while_writing(folder: str, _: str) -> None:
     print(ends)  # noqa: T201
 
 
+def fork_with_an_open_file(folder: str, _: str) -> None:
+    """Tell who has the file open: a shared descriptor would share its lock."""
+    file = LineFile(Path(folder), max_bytes=10**6, fsync=False)
+    file.append("usage", b"{}\n")
+    child = os.fork()
+    if child == 0:
+        os._exit(int(file._descriptor is not None))
+    is_open_in_child = bool(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    print(f"parent {file._descriptor is not None}, child {is_open_in_child}")  # noqa: T201
+
+
 CASES: dict[str, Callable[[str, str], None]] = {
     case.__name__: case
-    for case in (write_many, write_until_killed, fill_the_disk, fork_while_writing)
+    for case in (
+        write_many,
+        write_until_killed,
+        fill_the_disk,
+        fork_while_writing,
+        fork_with_an_open_file,
+    )
 }
 
 if __name__ == "__main__":

@@ -145,13 +145,16 @@ def test_a_full_file_is_followed_by_the_next(folder: Path) -> None:
 
 
 def test_after_a_restart_the_newest_file_is_gone_on_with(folder: Path) -> None:
-    for number in range(12):
-        sink = small(folder, 1200)
-        sink.emit(a_record(f"r-{number}"))
+    padding = [600, 600, 1, 1]
+    for number, characters in enumerate(padding):
+        sink = small(folder, 1500)
+        sink.emit(a_record(f"r-{number}", fields={"padding": "x" * characters}))
         sink.close(5)
 
-    assert len(names(folder)) == 4
-    assert len(ids(folder)) == 12
+    # The third would have had room in the first file.
+    assert len((folder / "usage.jsonl").read_text("utf-8").splitlines()) == 1
+    assert len((folder / "usage.2.jsonl").read_text("utf-8").splitlines()) == 2
+    assert len(ids(folder)) == 4
 
 
 @pytest.mark.parametrize("name", ["usage.jsonl", "usage-2026-11-01.jsonl", "usage.3.jsonl"])
@@ -352,6 +355,31 @@ def test_a_file_name_is_safe_short_and_its_own(text: str) -> None:
     assert 0 < len(name) <= 70
     assert not name.startswith("-")
     assert name == text or "~" in name
+
+
+def test_what_one_file_took_is_not_written_again_when_the_next_fails(folder: Path) -> None:
+    in_the_way = folder / "b-2026-11-21.jsonl"
+    in_the_way.mkdir(parents=True)
+    sink = a_sink(folder, per_query_type=True)
+    for query_type in ("a", "b", "c"):
+        sink.emit(a_record(query_type, attributes={"query_type": query_type}))
+    is_flushed = sink.flush(0.5)
+    in_the_way.rmdir()
+
+    assert not is_flushed
+    assert sorted(path.name[0] for path in folder.iterdir()) == ["a", "c"]
+    assert sink.flush(5)
+    assert Counter(ids(folder)) == {"a": 1, "b": 1, "c": 1}
+    sink.close(5)
+
+
+def test_a_forked_child_opens_a_file_of_its_own(
+    folder: Path, processes: list[subprocess.Popen[str]]
+) -> None:
+    processes.append(run("fork_with_an_open_file", folder))
+    told, _ = processes[0].communicate(timeout=60)
+
+    assert told == "parent True, child False\n"
 
 
 def test_past_the_limit_query_types_share_a_file_also_after_a_restart(folder: Path) -> None:

@@ -221,6 +221,7 @@ def test_whatever_requests_bring_labels_are_bounded() -> None:
     assert len(found) == 21
     assert len(labels._known) == 10
     assert max(len(name) for each in found for name in each) <= 256
+    assert max(len(name or "") for key in labels._known for name in key) <= 256
 
 
 def test_a_known_feature_keeps_its_name_when_others_come() -> None:
