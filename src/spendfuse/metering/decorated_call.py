@@ -195,8 +195,13 @@ class DecoratedCall(MeterReports):
     def _is_counted_result(self, result: object) -> bool:
         if not self._counted:
             return False
-        usage = fields_of(result).get("usage")
-        return any(each is result or each is usage for each in self._counted)
+        fields = fields_of(result)
+        usage, response_id = fields.get("usage"), fields.get("id")
+        # An SDK makes a new object of a stream's events; its id is that of the stream.
+        return any(
+            each is result or each is usage or (isinstance(each, str) and each == response_id)
+            for each in self._counted
+        )
 
     def _is_counted_error(self, error: BaseException) -> bool:
         cause: BaseException | None = error

@@ -31,7 +31,7 @@ _Client = TypeVar("_Client")
 
 
 def metered(
-    client: _Client, tracker: Meter, *, provider: str = "", **attributes: Scalar
+    client: _Client, tracker: Meter, /, *, provider: str = "", **attributes: Scalar
 ) -> _Client:
     """Return a copy of an Anthropic client whose messages are tracked, streamed ones at their end.
 

@@ -25,6 +25,7 @@ from spendfuse.metering.integrations.taps import Tap
 from spendfuse.metering.record import Status
 from spendfuse.metering.reporting import mark_counted
 from spendfuse.metering.responses import read_response
+from spendfuse.metering.responses.fields import text_of
 from spendfuse.metering.usage import UsageError
 
 PROVIDER = "aws"
@@ -34,7 +35,7 @@ _Client = TypeVar("_Client")
 _Answered = Callable[[MeteredCall, dict[str, Any]], None]
 
 
-def metered(client: _Client, tracker: Meter, **attributes: Scalar) -> _Client:
+def metered(client: _Client, tracker: Meter, /, **attributes: Scalar) -> _Client:
     """Return a copy of a ``bedrock-runtime`` client whose calls are tracked.
 
     Metered are ``converse``, ``converse_stream``, ``invoke_model`` and
@@ -163,16 +164,24 @@ class BodyWatch(StreamWatch):
             self._kept += event
 
     def _report(self, status: Status, error: BaseException | None) -> None:
-        answer: dict[str, Any] = {"ResponseMetadata": self._metadata, "body": b"{}"}
-        if len(self._kept) <= MAX_BYTES:
-            # What is cut off is no JSON: then the headers' counts are taken.
-            answer["body"] = bytes(self._kept)
+        body = self._body()
+        self._id = text_of(body.get("id"))
         try:
-            read = read_response(answer, provider=PROVIDER)
+            read = read_response(
+                {"ResponseMetadata": self._metadata, "body": body}, provider=PROVIDER
+            )
         except UsageError as problem:
             self._call.unreadable(problem, status=status, error=error)
         else:
             self._call.used(read, status=status, error=error)
+
+    def _body(self) -> Mapping[str, Any]:
+        """Return what the app has read; nothing if it is not whole: then the headers count."""
+        try:
+            body = json.loads(self._kept) if len(self._kept) <= MAX_BYTES else {}
+        except ValueError:
+            return {}
+        return body if isinstance(body, dict) else {}
 
 
 class WatchedBody(StreamingBody):  # type: ignore[misc]

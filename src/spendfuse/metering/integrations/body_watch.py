@@ -9,6 +9,7 @@ from typing import Any
 from spendfuse.metering.integrations.call import MeteredCall
 from spendfuse.metering.integrations.stream_watch import StreamWatch
 from spendfuse.metering.record import Status
+from spendfuse.metering.responses.fields import text_of
 
 MAX_BYTES = 8 * 1024 * 1024
 """Of a body that is kept until its end, or of one event: a longer one is estimated."""
@@ -46,6 +47,8 @@ class BodyWatch(StreamWatch):
 
     def _report(self, status: Status, error: BaseException | None) -> None:
         if self._is_json and status == "ok" and self._kept:
-            self._call.answered(json.loads(self._kept))
+            answer = json.loads(self._kept)
+            self._id = text_of(answer.get("id"))
+            self._call.answered(answer)
         else:
             super()._report(status, error)

@@ -35,7 +35,7 @@ _Client = TypeVar("_Client", bound=openai.OpenAI | openai.AsyncOpenAI)
 
 
 def metered(
-    client: _Client, tracker: Meter, *, provider: str = "", **attributes: Scalar
+    client: _Client, tracker: Meter, /, *, provider: str = "", **attributes: Scalar
 ) -> _Client:
     """Return a copy of an OpenAI client whose calls are tracked, streamed ones at their end.
 

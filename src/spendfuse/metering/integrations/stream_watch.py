@@ -13,6 +13,7 @@ from spendfuse.metering.integrations.abandoned import abandoned
 from spendfuse.metering.integrations.call import MeteredCall, status_of
 from spendfuse.metering.integrations.estimated import estimated_tokens, event_bytes
 from spendfuse.metering.record import Status
+from spendfuse.metering.reporting import mark_counted
 from spendfuse.metering.responses import StreamUsage
 from spendfuse.metering.responses.fields import fields_of, text_of
 from spendfuse.metering.usage import Usage, UsageError
@@ -31,6 +32,7 @@ class StreamWatch:
         "__weakref__",
         "_call",
         "_hides_usage",
+        "_id",
         "_made_in",
         "_model",
         "_output_bytes",
@@ -44,7 +46,7 @@ class StreamWatch:
         self._hides_usage = hides_usage
         self._usage = StreamUsage()
         self._output_bytes = 0
-        self._model = ""
+        self._id = self._model = ""
         self._made_in = os.getpid()
         abandoned().watch(self)
 
@@ -59,12 +61,15 @@ class StreamWatch:
         self._usage.add(event)
         self._output_bytes += event_bytes(event)
         if not self._model:
-            self._model = _model_of(event)
+            self._id, self._model = _id_and_model(event)
 
     def ended(self) -> None:
         self._settle("ok", None)
+        # A whole answer may be made of what passed here, and returned by a decorated function.
+        mark_counted(self._id or None)
 
     def broke(self, error: BaseException) -> None:
+        mark_counted(error)
         self._settle(status_of(error), error)
 
     def closed(self) -> None:
@@ -114,8 +119,8 @@ def _is_usage_alone(event: Any) -> bool:
     return getattr(event, "choices", None) == [] and getattr(event, "usage", None) is not None
 
 
-def _model_of(event: Any) -> str:
-    """Return the model that answers: a stream's first events name it, before any usage."""
+def _id_and_model(event: Any) -> tuple[str, str]:
+    """Return whose answer it is, and its id: a stream's first events say so, before any usage."""
     fields = fields_of(event)
-    inner = fields.get("response") or fields.get("message")
-    return text_of(fields.get("model")) or text_of(fields_of(inner).get("model"))
+    inner = fields_of(fields.get("response") or fields.get("message")) or fields
+    return text_of(inner.get("id")), text_of(inner.get("model"))
