@@ -97,11 +97,13 @@ class LineStream:
             # Its descriptor may be another file's by now.
             raise ValueError("the stream is closed")
         with self._writing:
-            self._write_rest()
-            written = os.write(self._descriptor, line)
-            self._rest = line[written:]
-            with suppress(OSError):
+            if self._rest:
                 self._write_rest()
+            written = os.write(self._descriptor, line)
+            if written < len(line):
+                self._rest = line[written:]
+                with suppress(OSError):
+                    self._write_rest()
 
     def _write_rest(self) -> None:
         while self._rest and self._descriptor is not None:
