@@ -196,21 +196,23 @@ class Lookup:
         processing: str,
         at: datetime,
     ) -> Held:
-        now = tuple(each for each in entries if each.holds(at))
+        now = [each for each in entries if each.holds(at)]
+        bearing = [each for each in entries if each.bears_on(processing)]
         model = self._model(provider, spellings)
         if model is None:
             model = self._defined(provider, spellings, entries, at)
         row = row_at(model, at)
-        sources = [each.source for each in now if each.source]
+        sources = [each.source for each in bearing if each.source and each.holds(at)]
         seller = self._catalogue.provider(provider)
-        days = (row.from_day, *(each.from_day for each in now))
+        turned = [row.from_day, *(each.from_day for each in bearing if each.holds(at))]
+        turned += [each.until_day for each in bearing if each.ended(at)]
         price = compiled(
             processed(model, row, now, processing, at),
             provider=provider,
             model=model.id,
             version=self._version,
             source=sources[-1] if sources else seller.source if seller else "",
-            valid_from=max((each for each in days if each), default=None),
+            valid_from=max(filter(None, turned), default=None),
             tier=processing,
             is_free=any(each.is_free for each in now),
         )

@@ -7,14 +7,17 @@ at once. What an entry names wins over the catalogue, and a later entry over an 
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from spendfuse.errors import InputError, SettingsError
 from spendfuse.metering.catalogue import PER, Rate, Rates, midnight
+from spendfuse.metering.names import provider_id
 from spendfuse.money import decimal_usd
 
 SCHEMA = 1
@@ -22,9 +25,10 @@ MAX_USD = Decimal(1_000_000)
 """For a million tokens: above it, a price was meant for something else."""
 PROCESSING = ("batch", "flex", "priority", "fast")
 _KEYS = {
-    "provider", "models", "from", "until", "usd", "processing", "discount_percent", "free", "like",
-    "source", "note",
+    "provider", "models", "from", "until", "usd", "processing", "discount_percent",
+    "surcharge_percent", "free", "like", "source", "note",
 }  # fmt: skip
+_HUNDRED = Decimal(100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +45,38 @@ class Override:
     processing: Mapping[str, Decimal | Rates] = field(default_factory=dict)
     """By kind of processing: a factor on the standard prices, or prices."""
     discount_percent: Decimal = Decimal(0)
+    """Off all prices."""
+    surcharge_percent: Decimal = Decimal(0)
+    """On the prices of tokens: what a region costs more."""
     is_free: bool = False
     like: tuple[str, str] | None = None
     """(provider, model) whose prices these models have."""
     source: str = ""
 
     def names(self, model: str) -> bool:
-        return any(fnmatch.fnmatchcase(model, pattern) for pattern in self.models)
+        return _pattern(self.models).fullmatch(model) is not None
 
     def holds(self, at: datetime) -> bool:
         begun = self.from_day is None or at >= midnight(self.from_day)
-        return begun and (self.until_day is None or at < midnight(self.until_day))
+        return begun and not self.ended(at)
+
+    def ended(self, at: datetime) -> bool:
+        return self.until_day is not None and at >= midnight(self.until_day)
+
+    def bears_on(self, processing: str) -> bool:
+        """Return whether it changes a price in this way of processing."""
+        share = self.discount_percent or self.surcharge_percent
+        return self.defines or bool(share) or processing in self.processing
 
     @property
     def defines(self) -> bool:
         """Whether it prices a model that the catalogue has never heard of."""
         return self.is_free or self.like is not None or bool(self.rates)
+
+
+@lru_cache(maxsize=4096)
+def _pattern(models: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(fnmatch.translate, models)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +110,8 @@ def parsed(document: object, *, name: str) -> Overrides:
     entries = []
     for index, each in enumerate(raw):
         entry = _Entry(each, f"prices[{index}]")
-        override = entry.override()
+        entries += entry.overrides()
         mistakes += entry.mistakes
-        if override is not None and not entry.mistakes:
-            entries.append(override)
     if mistakes:
         count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
         raise SettingsError("\n".join([f"{count} in {name}:", *(f"  {each}" for each in mistakes)]))
@@ -110,31 +128,48 @@ class _Entry:
         if not isinstance(raw, Mapping):
             self._wrong("", f"expected an object, got {raw!r}")
 
-    def override(self) -> Override | None:
+    def overrides(self) -> list[Override]:
+        """Return what the entry says: one override, or one for each model beside a price."""
         if self.mistakes:
-            return None
+            return []
         for key in sorted({str(key) for key in self.raw} - _KEYS):
             self._wrong(key, f"unknown; there are {', '.join(sorted(_KEYS))}")
-        override = Override(
-            provider=self._text("provider"),
-            models=self._models(),
+        base = Override(
+            provider=provider_id(self._text("provider")),
+            models=(),
             from_day=self._day("from"),
             until_day=self._day("until"),
-            rates=self._rates("usd", self.raw.get("usd", {})),
             processing=self._processing(),
             discount_percent=self._discount(),
+            surcharge_percent=self._percent("surcharge_percent"),
             is_free=self._flag("free"),
             like=self._like(),
             source=str(self.raw.get("source", "")),
         )
-        self._cross_check(override)
-        return override
+        result = [replace(base, models=names, rates=rates) for names, rates in self._priced()]
+        for each in result[:1]:
+            self._cross_check(each)
+        return result
+
+    def _priced(self) -> list[tuple[tuple[str, ...], Rates]]:
+        """Return the names, with their prices."""
+        models = self.raw.get("models")
+        if not isinstance(models, Mapping):
+            return [(self._models(), self._rates("usd", self.raw.get("usd", {})))]
+        if not models or "usd" in self.raw:
+            self._wrong("models", "either names with a price each, or a list of names beside usd")
+        return [
+            ((str(name).strip().lower(),), self._rates(f"models.{name}", usd))
+            for name, usd in models.items()
+        ]
 
     def _cross_check(self, override: Override) -> None:
-        if not (override.defines or override.processing or override.discount_percent):
-            self._wrong("", "changes nothing; add usd, processing, discount_percent, free or like")
-        if override.is_free and (override.rates or override.discount_percent):
-            self._wrong("free", "a free model has no usd and no discount_percent; keep one of them")
+        share = override.discount_percent or override.surcharge_percent
+        if not (override.defines or override.processing or share):
+            what = "usd, processing, discount_percent, surcharge_percent, free or like"
+            self._wrong("", f"changes nothing; add {what}")
+        if override.is_free and (override.rates or override.processing or override.like or share):
+            self._wrong("free", "a free model has no other price; keep free or the rest")
         if override.from_day and override.until_day and override.until_day <= override.from_day:
             self._wrong("until", f"{override.until_day} must be after from, {override.from_day}")
 
@@ -173,8 +208,8 @@ class _Entry:
         return value is True
 
     def _discount(self) -> Decimal:
-        percent = self._amount("discount_percent", self.raw.get("discount_percent", 0))
-        if percent >= 100:  # noqa: PLR2004 (percent)
+        percent = self._percent("discount_percent")
+        if percent >= _HUNDRED:
             self._wrong("discount_percent", f"must be below 100, got {percent}; or set free: true")
         return percent
 
@@ -230,6 +265,9 @@ class _Entry:
             else:
                 tiers.append((int(start), self._amount(f"{key}.above.{start}", usd)))
         return Rate(self._amount(f"{key}.base", raw["base"]), tuple(sorted(tiers)))
+
+    def _percent(self, key: str) -> Decimal:
+        return self._amount(key, self.raw.get(key, 0))
 
     def _amount(self, key: str, value: object) -> Decimal:
         try:

@@ -81,17 +81,23 @@ def processed(
         if entry.discount_percent:
             share = Fraction(100 - entry.discount_percent) / 100
             rates = {unit: _times(rate, share) for unit, rate in rates.items()}
+        if entry.surcharge_percent:
+            rates = _times_tokens(rates, Fraction(100 + entry.surcharge_percent) / 100)
     return rates
 
 
 def _by_override(rates: Rates, override: Decimal | Rates) -> Rates:
     if isinstance(override, Decimal):
-        # Searches and the like cost the same in a batch.
-        return {
-            unit: _times(rate, Fraction(override)) if unit.endswith("_tokens") else rate
-            for unit, rate in rates.items()
-        }
+        return _times_tokens(rates, Fraction(override))
     return {**rates, **override}
+
+
+def _times_tokens(rates: Rates, share: Fraction) -> Rates:
+    """Return the rates with those of tokens times ``share``: a search costs the same anywhere."""
+    return {
+        unit: _times(rate, share) if unit.endswith("_tokens") else rate
+        for unit, rate in rates.items()
+    }
 
 
 def _variant(model: Model, processing: str, at: datetime) -> Variant | None:

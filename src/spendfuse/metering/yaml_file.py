@@ -9,6 +9,9 @@ import yaml
 from spendfuse.errors import SettingsError
 from spendfuse.metering.overrides import Overrides, parsed
 
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The one in C is ten times as fast; a wheel without it reads the same."""
+
 
 def overrides_in(path: Path) -> Overrides:
     """Return the overrides in a file.
@@ -17,7 +20,7 @@ def overrides_in(path: Path) -> Overrides:
         SettingsError: it can't be read, is no YAML, or has mistakes; all of them.
     """
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506 (both are safe)
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"the price overrides {path} can't be read: {error}") from error
     except yaml.YAMLError as error:
