@@ -181,14 +181,12 @@ class _Exchange(MeterReports):
             found = []
         if found:
             headers = [each for each in headers if not _is_usage(each)]
-            self._keep(message["type"], found)
+            self._keep(found)
         return message if headers is given else {**message, "headers": headers}
 
-    def _keep(self, kind: str, values: list[Any]) -> None:
-        texts = tuple(v if isinstance(v, str) else bytes(v) for v in values)
-        # What an early response (1xx) said, the final one says again; trailers add to it.
-        is_more = kind == "http.response.trailers"
-        self._header_values = self._header_values + texts if is_more else texts
+    def _keep(self, values: list[Any]) -> None:
+        # What an early response (1xx) said, the final one says again: the last one holds.
+        self._header_values = tuple(v if isinstance(v, str) else bytes(v) for v in values)
         self._header_attribution = current_attribution()
 
     def _sent(self, message: Message) -> None:

@@ -7,7 +7,6 @@ a fixed reason, which holds nothing of what it said. A call that can't be read l
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple, NoReturn
 
@@ -25,7 +24,7 @@ UNKNOWN_MODEL = "unknown"
 _MAX_NAME_CHARACTERS = 256
 _TOO_LONG = "X-LLM-Usage is longer than 8 KB"
 _TOO_MANY = "X-LLM-Usage has more than 100 calls"
-_NO_JSON = "X-LLM-Usage is no JSON (one object, or a list of objects; keys once; finite numbers)"
+_NO_JSON = "X-LLM-Usage is no JSON (one object, or a list of objects; each key once; no NaN)"
 _NO_OBJECT = "a call in X-LLM-Usage is no object"
 _BAD_NAME = "a call in X-LLM-Usage has a model, provider or tier that is no short text"
 _BAD_SETTING = "a call in X-LLM-Usage has batch or cached that is not true or false"
@@ -87,18 +86,11 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError
-    return number
-
-
 def _no_constant(text: str) -> NoReturn:
     raise ValueError(text)
 
 
-_JSON = json.JSONDecoder(object_pairs_hook=_once, parse_float=_finite, parse_constant=_no_constant)
+_JSON = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_constant)
 
 
 def _reported(call: Any, attribution: Attribution) -> Reported:

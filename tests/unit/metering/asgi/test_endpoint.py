@@ -67,6 +67,7 @@ def test_a_mount_that_is_no_router_is_named_by_its_path():
 
 def test_parameters_are_named_where_only_they_are_known():
     assert endpoint("/tenants/acme/report", tenant="acme") == "/tenants/{tenant}/report"
+    assert endpoint("/files/", rest="") == "/files/"
 
 
 def test_somebody_who_makes_up_paths_makes_up_no_endpoints():

@@ -447,6 +447,12 @@ def test_a_middleware_inside_another_counts_once():
 
 
 def test_the_collector_is_gone_after_the_request():
-    played(reporting("m"))
+    async def main():
+        server = Server()
+        await wrapped(a_scope(), server.receive, server.send)
+        return report_usage("m", {"prompt_tokens": 1})
 
-    assert report_usage("m", {"prompt_tokens": 1}) is False
+    wrapped, tracker = metered(reporting("m"))
+
+    assert asyncio.run(main()) is False
+    assert len(tracker.calls) == 1

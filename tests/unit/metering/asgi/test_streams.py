@@ -140,12 +140,14 @@ def test_a_disconnect_after_the_response_cancels_nothing():
         await send(body())
         assert await receive() == GONE
         report_usage("in-the-background", {"prompt_tokens": 1})
+        raise RuntimeError
 
     server = Server(incoming=(GONE,))
     wrapped, tracker = metered(app)
-    server.play(wrapped)
+    with pytest.raises(RuntimeError):
+        server.play(wrapped)
 
-    assert statuses(tracker) == [("in-the-background", "ok", None)]
+    assert statuses(tracker) == [("in-the-background", "error", "RuntimeError")]
 
 
 @pytest.mark.parametrize(

@@ -237,10 +237,7 @@ def test_an_error_of_the_outer_function_itself_is_recorded_too(meter):
 
 
 def test_a_response_that_a_wrapped_client_has_tracked_is_not_counted_again(meter):
-    class Response:
-        usage: object = a_response()["usage"]
-
-    response = Response()
+    response = a_response()
 
     @meter()
     def answer():
@@ -249,7 +246,7 @@ def test_a_response_that_a_wrapped_client_has_tracked_is_not_counted_again(meter
 
     @meter()
     def by_its_usage():
-        mark_counted(response.usage)
+        mark_counted(response["usage"])
         return response
 
     answer()
@@ -446,6 +443,7 @@ def test_a_task_that_outlives_the_function_still_counts(meter):
     @meter("rag")
     async def answer():
         tasks.append(asyncio.create_task(late()))
+        meter.clock.seconds += 1
         return a_response()
 
     async def main():
@@ -456,6 +454,7 @@ def test_a_task_that_outlives_the_function_still_counts(meter):
 
     assert meter.said == [("gpt-4o", "ok", None), ("late", "ok", None)]
     assert meter.query_types == ["rag", "rag"]
+    assert [call.latency_ms for call in meter.calls] == [1000, None]
 
 
 def test_a_coroutine_that_the_garbage_collector_closes_raises_nothing(meter):

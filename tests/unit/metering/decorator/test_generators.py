@@ -1,9 +1,11 @@
 """Generators and asynchronous generators."""
 
 import asyncio
+import contextlib
 import contextvars
 import gc
 import inspect
+import weakref
 
 import pytest
 from hypothesis import given
@@ -12,6 +14,7 @@ from unit.metering.decorator.told import Meter, a_response
 
 from spendfuse.metering import attributed, report_usage
 from spendfuse.metering.attribution import current_attribution
+from spendfuse.metering.reporting import mark_counted
 
 COUNTS = {"prompt_tokens": 1}
 CHUNKS = [
@@ -51,6 +54,10 @@ def drained(stream):
     return list(stream)
 
 
+class ThrownError(Exception):
+    pass
+
+
 both = pytest.mark.parametrize("words", [sync_words, async_words], ids=["sync", "async"])
 
 
@@ -78,6 +85,23 @@ def test_what_is_reported_at_the_end_of_a_stream_counts(meter, words):
 def test_a_providers_own_events_that_are_yielded_tell_the_usage(meter, words):
     assert drained(words(meter, *CHUNKS)()) == CHUNKS
     assert meter.said == [("gpt-4o", "ok", None)]
+
+
+@both
+def test_the_events_of_a_stream_that_a_wrapped_client_tracks_are_not_counted_again(meter, words):
+    @meter("outer")
+    def sync_outer():
+        mark_counted(CHUNKS)
+        yield from CHUNKS
+
+    @meter("outer")
+    async def async_outer():
+        for chunk in sync_outer():
+            yield chunk
+
+    drained(sync_outer() if words is sync_words else async_outer())
+
+    assert meter.calls == meter.refused == []
 
 
 @both
@@ -331,10 +355,6 @@ def test_what_only_makes_a_generator_is_run_under_the_meter(meter):
     assert meter.refused == []
 
 
-class ThrownError(Exception):
-    pass
-
-
 def echo(log):
     """Answers whatever it is sent or thrown, and ends on request."""
     answer = "begun"
@@ -367,6 +387,22 @@ async def async_echo(log):
             answer = inner.send(sent)
         except StopIteration:
             return
+
+
+def test_an_error_thrown_in_leaves_no_circle_for_the_garbage_collector(meter):
+    generator = sync_words(meter, "a")()
+    next(generator)
+    gc.collect()
+    gc.disable()
+    try:
+        error = ThrownError("it")
+        gone = weakref.ref(error)
+        with contextlib.suppress(ThrownError):
+            generator.throw(error)
+        del error, generator
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 STEPS = st.lists(st.sampled_from(["next", "x", "throw", "stray", "return", "raise", "close"]))
