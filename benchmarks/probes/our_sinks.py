@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO, cast
 
 import prometheus_client
 from opentelemetry.sdk.metrics import MeterProvider
@@ -60,7 +60,7 @@ def main() -> None:
         assert cat.stdin is not None  # noqa: S101
         _log_to(cat.stdin)
         wiring = Wiring(
-            stream=cat.stdin,
+            stream=cast("TextIO", cat.stdin),
             sqs=Taken(),
             bigquery=Taken(),
             registry=prometheus_client.CollectorRegistry(),
