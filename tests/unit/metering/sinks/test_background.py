@@ -324,6 +324,21 @@ def test_a_closed_sink_drops_and_counts() -> None:
     assert place.ids == []
 
 
+def test_a_sink_that_is_closing_takes_nothing_more() -> None:
+    def deliver(ids: list[str]) -> None:
+        place.deliver(ids)
+        sink.emit(a_record("late"))
+
+    place = Place()
+    sink = Background("closing", place.prepare, deliver, pace=HOUR)
+    sink.emit(a_record("a"))
+
+    sink.close(10)
+
+    assert place.ids == ["a"]
+    assert sink.health() == SinkHealth(accepted=2, delivered=1, dropped=1)
+
+
 def test_a_discarded_sink_delivers_what_it_has_and_is_gone() -> None:
     place = Place()
     sink = place.sink()

@@ -167,6 +167,14 @@ def test_a_full_folder_keeps_what_it_has_and_takes_nothing_new(tmp_path: Path) -
     assert claimed_ids(folder) == ["a", "b"]
 
 
+def test_a_folder_holds_only_so_many_files(tmp_path: Path) -> None:
+    folder = a_folder(tmp_path, max_files=1)
+    put(folder, a_pack("a"))
+
+    with pytest.raises(SpillFullError, match="at most 1 with"):
+        put(folder, a_pack("b"))
+
+
 def test_a_folder_has_room_again_when_packs_were_sent(tmp_path: Path) -> None:
     folder = a_folder(tmp_path, max_files=1)
     put(folder, a_pack("a"))

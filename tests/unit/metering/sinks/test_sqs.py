@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,15 @@ QUICK = Pace(
     longest_retry_seconds=0.01,
     settings_retry_seconds=0.01,
 )
+# Packs are made by a flush only, and tried again at once.
+EAGER = Pace(
+    linger_seconds=3600,
+    first_retry_seconds=0.002,
+    longest_retry_seconds=0.01,
+    settings_retry_seconds=0.01,
+)
+# Each record is a pack of its own, sent at once; a failure is not tried again.
+ONE_BY_ONE = Pace(batch=1, first_retry_seconds=3600, longest_retry_seconds=3600)
 # Nothing happens by itself: only a flush sends, or tries again.
 STILL = Pace(
     linger_seconds=3600,
@@ -271,7 +281,7 @@ def test_a_lost_answer_counts_once(a_sink: Opener, tmp_path: Path) -> None:
     for folder in (None, tmp_path):
         client = StandIn()
         client.plan = [lost_answer(client), lost_answer(client)]
-        sink = a_sink(client, folder, pace=QUICK)
+        sink = a_sink(client, folder, pace=EAGER)
         emit(sink, "a", "b")
         sink.flush(10)
 
@@ -285,19 +295,22 @@ def test_entries_that_failed_are_sent_again_alone(
     on_disk: bool, a_sink: Opener, tmp_path: Path
 ) -> None:
     client = StandIn()
-    client.plan = [failing(0, 2)(client)]
-    sink = a_sink(client, tmp_path if on_disk else None, pace=QUICK)
-    emit(sink, *map(str, range(4 * 500)))
-    sink.flush(10)
+    client.broken = UNREACHABLE
+    sink = a_sink(client, tmp_path if on_disk else None, pace=EAGER)
+    for each in "abcde":
+        emit(sink, each)
+        sink.flush(0.05)
+    client.plan = [lambda _: None, failing(0, 2)(client), failing(1)(client)]
+    client.broken = None
 
-    until(lambda: sink.health().delivered == 2000)
-    assert client.counted() == Counter(map(str, range(2000)))
-    assert len(client.stored) == 4
+    until(lambda: sink.health().delivered == 5)
+    assert client.counted() == Counter("abcde")
+    assert len(client.stored) == 5
 
 
 def test_an_entry_that_the_answer_does_not_name_is_sent_again(a_sink: Opener) -> None:
     client = StandIn(lambda _: {})
-    sink = a_sink(client, pace=QUICK)
+    sink = a_sink(client, pace=EAGER)
     emit(sink, "a")
 
     assert sink.flush(10)
@@ -326,6 +339,54 @@ def test_a_request_stays_within_the_queues_limits(a_sink: Opener, tmp_path: Path
     assert max(map(len, sizes)) == 10
     assert max(map(max, sizes)) <= 240_000
     assert max(map(sum, sizes)) > 600_000
+
+
+def test_a_request_from_memory_stays_within_them_too(a_sink: Opener) -> None:
+    gate = threading.Event()
+    client = StandIn(lambda _: gate.wait(10) and None)
+    sink = a_sink(client, pace=replace(ONE_BY_ONE, batch=20))
+    many = {str(number): "x" * 250 for number in range(40)}
+    for number in range(400):
+        sink.emit(a_record(str(number))._replace(attributes=many))
+    until(lambda: sink._background.health().waiting == 0)
+    gate.set()
+
+    until(lambda: sink.health().delivered == 400)
+    sizes = [sum(map(len, request)) for request in client.requests]
+    assert 600_000 < max(sizes) <= MAX_REQUEST_BYTES
+
+
+def test_records_of_many_api_keys_go_in_few_packs(a_sink: Opener) -> None:
+    client = StandIn()
+    sink = a_sink(client)
+    for number in range(400):
+        sink.emit(a_record(str(number))._replace(attributes={"key_id": f"k{number % 40}"}))
+
+    assert sink.flush(10)
+    assert len(client.stored) == 4
+    assert client.counted() == Counter(map(str, range(400)))
+
+
+def test_what_waits_behind_a_failure_and_what_comes_after_it_goes_to_disk(
+    a_sink: Opener, tmp_path: Path
+) -> None:
+    gate = threading.Event()
+
+    def hang(_: list[str]) -> None:
+        gate.wait(10)
+        raise ReadTimeoutError(endpoint_url="https://sqs")
+
+    sink = a_sink(StandIn(hang), tmp_path, pace=ONE_BY_ONE)
+    emit(sink, "a", "b", "c")
+    until(lambda: sink._background.health().waiting == 0)
+    before = files(tmp_path)
+    gate.set()
+    until(lambda: len(files(tmp_path)) == 3)
+    emit(sink, "d")
+
+    until(lambda: len(files(tmp_path)) == 4)
+    assert before == []
+    assert not sink._sender.is_holding()
 
 
 def test_a_request_too_long_for_the_queue_is_sent_one_by_one(
