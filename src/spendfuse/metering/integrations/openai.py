@@ -28,8 +28,8 @@ OPERATIONS: Mapping[str, Operation] = {
 }
 """What costs money and answers in the same connection; the longest path first.
 
-Left out are batches, background responses and videos, whose usage comes with a later call, and
-realtime sessions, which are no requests."""
+Left out are batches and videos, whose usage comes with a later call, and realtime sessions, which
+are no requests. Background responses are counted when they are retrieved."""
 
 _Client = TypeVar("_Client", bound=openai.OpenAI | openai.AsyncOpenAI)
 

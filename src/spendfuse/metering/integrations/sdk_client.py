@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
 from spendfuse.metering.attribution import Scalar
+from spendfuse.metering.integrations.background import Background, RetrievalWatch, running_id
 from spendfuse.metering.integrations.body_watch import BodyWatch
 from spendfuse.metering.integrations.call import Estimate, MeteredCall, status_of
 from spendfuse.metering.integrations.meter import Meter
@@ -59,6 +60,8 @@ class Begun:
     """The request's body without our ``include_usage``; None where we asked for nothing."""
     unparsed: list[Any] = field(default_factory=list)
     """The answer as it was before the app's parser ran, which may fail on it."""
+    is_retrieval: bool = False
+    """Whether it only asks how an earlier call is getting on."""
 
 
 class ClientMeter:
@@ -72,6 +75,7 @@ class ClientMeter:
         self._provider = provider
         self._values = values
         self._may_ask = True
+        self._background = Background()
 
     def metered(self, client: _Client) -> _Client:
         """Return a copy of ``client`` whose calls, and whose copies' calls, are metered."""
@@ -151,13 +155,13 @@ class ClientMeter:
         return begun
 
     def _begin(self, client: Any, options: Any, more: Mapping[str, Any]) -> Begun | None:
-        operation = self._operation(options)
-        if operation is None:
-            return None
-        given, headers = options.json_data, options.headers
-        body = given if isinstance(given, Mapping) else {}
-        extra = options.extra_json or {}
+        operation, headers = self._operation(options), options.headers
         raw_mode = headers.get(_RAW_MODE, "") if isinstance(headers, Mapping) else ""
+        if operation is None:
+            earlier = self._background.call_of(options.url)
+            return None if earlier is None else Begun(earlier, raw_mode, is_retrieval=True)
+        body = options.json_data if isinstance(options.json_data, Mapping) else {}
+        extra = options.extra_json or {}
         call = MeteredCall(
             self._tracker,
             provider=self._provider or self._sdk.provider_of(client),
@@ -202,15 +206,24 @@ class ClientMeter:
         if begun.raw_mode == "stream":
             watch_body(result.http_response, BodyWatch(call, result.headers))
         elif isinstance(parsed, self._sdk.streams):
-            watch = StreamWatch(call, hides_usage=begun.unasked is not None)
+            watch = (
+                RetrievalWatch(call)
+                if begun.is_retrieval
+                else StreamWatch(call, hides_usage=begun.unasked is not None)
+            )
             watch_events(parsed, watch, is_async=hasattr(type(parsed), "__aiter__"))
+        elif running := running_id(parsed):
+            self._background.put(running, call)
         else:
             call.answered(begun.unparsed[-1] if begun.unparsed else parsed)
+            self._background.forget(parsed)
         mark_counted(result)
         mark_counted(parsed)
 
     def _failed(self, begun: Begun, error: BaseException) -> None:
         mark_counted(error)
+        if begun.is_retrieval:
+            return
         if begun.unparsed:
             # The answer came, and the app's own type refused it.
             begun.call.answered(begun.unparsed[-1], status=status_of(error), error=error)

@@ -34,6 +34,7 @@ from unit.metering.integrations.provider_stand_in import (
 from unit.metering.integrations.recording import Recording
 
 from spendfuse.metering.attribution import attributed
+from spendfuse.metering.integrations import background
 from spendfuse.metering.integrations.abandoned import abandoned
 from spendfuse.metering.integrations.openai import metered
 from spendfuse.metering.usage import NOTHING_USED, Usage
@@ -636,6 +637,77 @@ def test_a_call_cancelled_before_it_was_answered_has_used_its_input(
     assert (tracker.call.status, tracker.call.error_type) == ("cancelled", "CancelledError")
     assert tracker.call.usage == Usage(input_tokens=5)
     assert is_estimated(tracker)
+
+
+# Background responses
+
+
+def queued(status: str = "queued") -> Answer:
+    return json_answer(response(status=status, usage=None, output=[]))
+
+
+def test_a_background_response_is_counted_once_when_it_is_retrieved(
+    client: openai.OpenAI, provider: ProviderStandIn, tracker: Recording
+) -> None:
+    provider.script += [queued(), queued("in_progress")]
+    with attributed(team="ads"):
+        begun = client.responses.create(model="gpt-4o", input="A fuse?", background=True)
+    client.responses.retrieve(begun.id)
+
+    assert not tracker.calls
+
+    provider.script += [json_answer({}, status=500), json_answer(response())]
+    provider.script += [json_answer(response())]
+    with pytest.raises(openai.InternalServerError):
+        client.responses.retrieve(begun.id)
+    client.with_options(timeout=9).responses.retrieve(begun.id)
+    client.responses.retrieve(begun.id)
+
+    assert tracker.call.usage == CHAT_USAGE
+    assert tracker.call.attribution.attributes["team"] == "ads"
+
+
+def test_a_background_responses_events_count_only_with_their_end(
+    client: openai.OpenAI, provider: ProviderStandIn, tracker: Recording
+) -> None:
+    provider.script += [queued(), sse_answer(*response_events()[:4], named=True)]
+    provider.script += [sse_answer(*response_events(), named=True)]
+    begun = client.responses.create(model="gpt-4o", input="A fuse?", background=True)
+    list(client.responses.retrieve(begun.id, stream=True))
+
+    assert not tracker.calls
+
+    list(client.responses.retrieve(begun.id, stream=True))
+
+    assert tracker.call.usage == CHAT_USAGE
+
+
+def test_somebody_elses_response_that_is_retrieved_costs_nothing(
+    client: openai.OpenAI, provider: ProviderStandIn, tracker: Recording
+) -> None:
+    provider.script.append(json_answer(response()))
+    client.responses.retrieve("resp_2")
+
+    assert not tracker.calls
+
+
+def test_a_background_response_that_nobody_retrieves_counts_its_input(
+    client: openai.OpenAI,
+    provider: ProviderStandIn,
+    tracker: Recording,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(background, "MAX_WAITING", 1)
+    provider.script += [queued(), json_answer(response(id="resp_2", status="queued", usage=None))]
+    client.responses.create(model="gpt-4o", input="What is a fuse?", background=True)
+    client.responses.create(model="gpt-4o", input="What is a fuse?", background=True)
+
+    assert tracker.call.usage == Usage(input_tokens=5)
+
+    abandoned().settle_all()
+
+    assert len(tracker.calls) == 2
+    assert all(call.attribution.fields["estimated"] for call in tracker.calls)
 
 
 # Raw and streaming responses
