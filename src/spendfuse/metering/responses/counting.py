@@ -53,7 +53,8 @@ def usage_from(counts: object, *, provider: str = "", strict: bool = False) -> U
         >>> usage_from({"prompt_tokens": 10, "completion_tokens": 5}).output_tokens
         5
     """
-    if type(counts) is dict and counts and not strict:
+    # Nothing that strict could refuse is plain.
+    if type(counts) is dict and counts:
         try:
             # A total tells nothing alone, and beside these two only something of Google's.
             plain = _PLAIN_CHAT_OF_GOOGLE if provider and is_google(provider) else _PLAIN_CHAT
@@ -146,8 +147,8 @@ def _counted(name: str, value: Any, slot: str) -> int:
         # Begun seconds count; a JSON parser may write any whole number as 12.0.
         is_seconds = slot == "audio_seconds" and value >= 0
         count = math.ceil(value) if is_seconds or value.is_integer() else value
-    elif not isinstance(value, bool | int | str) and hasattr(value, "__index__"):
-        count = operator.index(value)
+    elif not isinstance(value, bool) and hasattr(value, "__index__"):
+        count = int(operator.index(value))
     if type(count) is not int:
         raise UsageError(f"{name} must be a whole number, got {_shown(value)}")
     if count < 0:

@@ -324,6 +324,18 @@ CASES: dict[str, tuple[dict[str, Any], Response]] = {
         invoked(json.dumps(MESSAGE | {"id": "msg_bdrk_01"}).encode(), serviceTier="priority"),
         Response("aws", "claude-sonnet-4-5-20250929", MESSAGE_USAGE, "priority"),
     ),
+    "invoke, optimised": (
+        invoked(b"", performanceConfigLatency="optimized"),
+        Response("aws", "", HEADERS_USAGE, "optimized"),
+    ),
+    "invoke jamba, its own tier": (
+        invoked(CHAT | {"service_tier": "flex"}),
+        Response("aws", "gpt-4o-2024-08-06", CHAT_USAGE, "flex"),
+    ),
+    "invoke anthropic, fast": (
+        invoked(MESSAGE | {"usage": {"input_tokens": 1, "speed": "fast"}}),
+        Response("aws", "claude-sonnet-4-5-20250929", Usage(input_tokens=1), "fast"),
+    ),
     "invoke anthropic, the body alone": (
         MESSAGE | {"id": "msg_bdrk_01"},
         Response("aws", "claude-sonnet-4-5-20250929", MESSAGE_USAGE),
@@ -514,7 +526,7 @@ def test_what_is_no_response_is_refused(response: object) -> None:
         read_response(response)
 
 
-@pytest.mark.parametrize("count", ["x", "-5", "1.5", "٣", "9" * 40, True])
+@pytest.mark.parametrize("count", ["x", "-5", "1.5", "٣", "9" * 19, "9" * 5000, True])
 def test_a_header_that_is_no_count_is_refused(count: object) -> None:
     headers = {"x-amzn-bedrock-input-token-count": count}
 

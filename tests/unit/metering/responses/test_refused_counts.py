@@ -40,12 +40,15 @@ def test_what_is_no_count_is_refused_under_the_callers_name(
     assert str(refused.value).startswith(f"{name} {words}")
 
 
-@pytest.mark.parametrize("name", FIELDS)
-@pytest.mark.parametrize("value", [False, True, 0.5, -1])
-def test_no_field_of_ours_takes_what_is_no_count(name: str, value: object) -> None:
-    if name == "audio_seconds" and value == 0.5:
-        pytest.skip("a begun second counts")
+@pytest.mark.parametrize("count", [0, 0.0, MAX_COUNT, float(MAX_COUNT)])
+@pytest.mark.parametrize("name", ["prompt_tokens", "input_tokens"])
+def test_the_least_and_the_most_are_counts(name: str, count: float) -> None:
+    assert usage_from({name: count}).input_tokens == count
 
+
+@pytest.mark.parametrize("name", FIELDS)
+@pytest.mark.parametrize("value", [False, True, "1", -1])
+def test_no_field_of_ours_takes_what_is_no_count(name: str, value: object) -> None:
     with pytest.raises(UsageError, match=f"^{name} must"):
         usage_from({name: value})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from enum import Enum, IntEnum, StrEnum
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pytest
@@ -66,8 +67,9 @@ def test_what_the_model_does_not_declare_is_read() -> None:
         )
     )
 
-    assert read_response(response).provider == "deepseek"
-    assert read_response(response).usage.cached_input_tokens == 4
+    expected = Usage(input_tokens=9, cached_input_tokens=4, output_tokens=1)
+
+    assert read_response(response) == Response("deepseek", "deepseek-chat", expected)
 
 
 def test_openais_responses_are_read() -> None:
@@ -302,6 +304,26 @@ class Proto(metaclass=ProtoMeta):
 def test_any_kind_of_object_is_read(counts: object) -> None:
     assert usage_from(counts) == Usage(input_tokens=3, output_tokens=2)
     assert read_response({"usage": counts}).usage == Usage(input_tokens=3, output_tokens=2)
+
+
+def test_mappings_and_tuples_inside_are_read() -> None:
+    class Details(NamedTuple):
+        cached_tokens: int
+
+    counts = MappingProxyType({"prompt_tokens": 9, "prompt_tokens_details": Details(4)})
+
+    assert usage_from(counts) == Usage(input_tokens=9, cached_input_tokens=4)
+
+
+def test_any_kind_of_whole_number_is_a_count() -> None:
+    class Int64:
+        """As numpy has it."""
+
+        def __index__(self) -> int:
+            return 9
+
+    assert usage_from({"prompt_tokens": Int64()}) == Usage(input_tokens=9)
+    assert usage_from({"prompt_tokens": ProtoModality.AUDIO}) == Usage(input_tokens=4)
 
 
 @pytest.mark.parametrize("value", [object(), int, len, sys, print, Exception("x"), 3.5, b"x"])
