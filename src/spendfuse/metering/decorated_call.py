@@ -133,11 +133,12 @@ class DecoratedCall(MeterReports):
             self._outlet(reported)
 
     def hand_on(self, reported: Reported) -> None:
-        if reported.status == "ok":
-            reported = reported._replace(status=self._status, error_type=self._error_type)
-        if reported.latency_ms is None:
-            reported = reported._replace(latency_ms=self._latency_ms)
-        self.pass_on(reported)
+        status, error_type, latency_ms = reported.status, reported.error_type, reported.latency_ms
+        if status == "ok":
+            status, error_type = self._status, self._error_type
+        if latency_ms is None:
+            latency_ms = self._latency_ms
+        self.pass_on(reported._replace(status=status, error_type=error_type, latency_ms=latency_ms))
 
     def _settle(self, error: BaseException | None, result: object, latency_ms: int) -> None:
         if isinstance(error, Exception):
