@@ -1,0 +1,143 @@
+"""The lists of Azure, Mistral, DeepSeek, Cohere, Groq, xAI, Perplexity, OpenRouter and Voyage.
+
+https://azure.microsoft.com/pricing/details/cognitive-services/openai-service/,
+https://mistral.ai/pricing, https://api-docs.deepseek.com/quick_start/pricing,
+https://cohere.com/pricing, https://groq.com/pricing, https://docs.x.ai/developers/models,
+https://docs.perplexity.ai/getting-started/pricing, https://openrouter.ai/models,
+https://docs.voyageai.com/docs/pricing.
+"""
+
+from __future__ import annotations
+
+import pytest
+from unit.metering.prices.listed import Case, assert_costs_what_is_listed, case
+
+from spendfuse.metering.price_book import PriceBook
+
+AZURE = [
+    case("azure", "gpt-4o", "80 * 2.50/M + 1920 * 1.25/M + 300 * 10.00/M",
+         input_tokens=2000, cached_input_tokens=1920, output_tokens=300),
+    case("azure", "gpt-4o-2024-08-06", "1000 * 2.50/M + 500 * 10.00/M",
+         input_tokens=1000, output_tokens=500),
+    case("azure-openai", "gpt-35-turbo", "1000 * 0.50/M + 500 * 1.50/M",
+         input_tokens=1000, output_tokens=500),
+    case("azure", "gpt-35-turbo-1106", "1000 * 1.00/M + 500 * 2.00/M",
+         input_tokens=1000, output_tokens=500),
+    case("azure", "gpt-4o", "2000 * 1.25/M + 300 * 5.00/M", batch=True,
+         input_tokens=2000, cached_input_tokens=1920, output_tokens=300),
+    case("azure", "gpt-4.1", "1000 * 3.50/M + 500 * 14.00/M", tier="priority",
+         input_tokens=1000, output_tokens=500),
+    case("azure", "text-embedding-3-small", "20 * 0.02/M", input_tokens=20),
+    case("azure", "whisper", "60 * 0.36/H", audio_seconds=60),
+    case("azure", "gpt-4o-audio-preview-2024-12-17", "100 * 2.50/M + 900 * 40.00/M + 50 * 80.00/M",
+         input_tokens=1000, input_audio_tokens=900, output_tokens=50, output_audio_tokens=50),
+    # A data zone costs a tenth more than the world.
+    case("azure", "azure/eu/gpt-4o", "80 * 2.75/M + 1920 * 1.375/M + 300 * 11.00/M",
+         input_tokens=2000, cached_input_tokens=1920, output_tokens=300),
+    case("azure", "us/gpt-4.1-2025-04-14", "1000 * 2.20/M + 500 * 8.80/M",
+         input_tokens=1000, output_tokens=500),
+    case("azure", "eu/gpt-4o-mini", "1000 * 0.0825/M + 500 * 0.33/M", batch=True,
+         input_tokens=1000, output_tokens=500),
+    case("azure", "eu/o4-mini", "1000 * 1.21/M + 500 * 4.84/M",
+         input_tokens=1000, output_tokens=500),
+    case("azure", "global-standard/gpt-4o-mini", "1000 * 0.15/M + 500 * 0.60/M",
+         input_tokens=1000, output_tokens=500),
+    case("azure_ai", "DeepSeek-R1", "1000 * 1.35/M + 500 * 5.40/M",
+         input_tokens=1000, output_tokens=500),
+]  # fmt: skip
+DEEPSEEK = [
+    case("deepseek", "deepseek-chat", "1000 * 0.14/M + 500 * 0.28/M", at="2025-01-15",
+         input_tokens=1000, output_tokens=500),
+    case("deepseek", "deepseek-chat", "1000 * 0.27/M + 500 * 1.10/M", at="2025-02-15",
+         input_tokens=1000, output_tokens=500),
+    # Half price (a quarter for the reasoner) from 16:30 to 00:30 UTC, in the spring of 2025.
+    case("deepseek", "deepseek-chat", "1000 * 0.27/M + 500 * 1.10/M", at="2025-05-01T16:29:59",
+         input_tokens=1000, output_tokens=500),
+    case("deepseek", "deepseek-chat", "1000 * 0.135/M + 500 * 0.55/M", at="2025-05-01T16:30:00",
+         input_tokens=1000, output_tokens=500),
+    case("deepseek", "deepseek-chat", "1000 * 0.135/M + 500 * 0.55/M", at="2025-05-02T00:29:59",
+         input_tokens=1000, output_tokens=500),
+    case("deepseek", "deepseek-chat", "100 * 0.27/M + 900 * 0.07/M + 500 * 1.10/M",
+         at="2025-05-02T00:30:00", input_tokens=1000, cached_input_tokens=900, output_tokens=500),
+    case("deepseek", "deepseek-reasoner", "1000 * 0.55/M + 500 * 2.19/M", at="2025-05-01T12:00:00",
+         input_tokens=1000, output_tokens=500),
+    case("deepseek", "deepseek-reasoner", "1000 * 0.135/M + 500 * 0.55/M",
+         at="2025-05-01T20:00:00", input_tokens=1000, output_tokens=500),
+    case("deepseek", "deepseek-chat", "1000 * 0.56/M + 500 * 1.68/M", at="2025-09-15T20:00:00",
+         input_tokens=1000, output_tokens=500),
+    case("deepseek", "deepseek-chat", "100 * 0.28/M + 900 * 0.028/M + 500 * 0.42/M",
+         at="2025-10-01T20:00:00", input_tokens=1000, cached_input_tokens=900, output_tokens=500),
+    case("deepseek", "deepseek-reasoner", "1000 * 0.28/M + 500 * 0.42/M", at="2025-12-01T12:00:00",
+         input_tokens=1000, output_tokens=500),
+    # V4 costs twice as much from 01:00 to 04:00 and from 06:00 to 10:00 UTC.
+    case("deepseek", "deepseek-v4-pro", "1000 * 0.66/M + 500 * 1.98/M", at="2026-11-20T05:59:59",
+         input_tokens=1000, output_tokens=500),
+    case("deepseek", "deepseek-v4-pro", "1000 * 1.32/M + 500 * 3.96/M", at="2026-11-20T06:00:00",
+         input_tokens=1000, output_tokens=500),
+    case("deepseek", "deepseek-v4-pro", "1000 * 0.66/M + 500 * 1.98/M", at="2026-11-20T10:00:00",
+         input_tokens=1000, output_tokens=500),
+    case("deepseek", "deepseek-v4-pro", "1000 * 0.435/M + 500 * 0.87/M", at="2026-06-01T02:00:00",
+         input_tokens=1000, output_tokens=500),
+    case("", "deepseek/deepseek-v4-flash", "1000 * 0.15/M + 500 * 0.60/M",
+         input_tokens=1000, output_tokens=500),
+]  # fmt: skip
+OTHERS = [
+    case("mistral", "mistral-large-latest", "1000 * 2.00/M + 500 * 6.00/M", at="2025-12-01",
+         input_tokens=1000, output_tokens=500),
+    case("mistral", "mistral-large-latest", "1000 * 0.50/M + 500 * 1.50/M", at="2025-12-02",
+         input_tokens=1000, output_tokens=500),
+    case("mistral", "mistral-large-latest", "1000 * 0.25/M + 500 * 0.75/M", batch=True,
+         input_tokens=1000, output_tokens=500),
+    case("mistralai", "codestral-latest", "1000 * 0.30/M + 500 * 0.90/M",
+         input_tokens=1000, output_tokens=500),
+    case("", "mistral/mistral-medium-2508", "1000 * 0.40/M + 500 * 2.00/M",
+         input_tokens=1000, output_tokens=500),
+    case("mistral", "mistral-ocr-2505", "120 * 1/K", pages=120),
+    case("cohere", "command-r-plus-08-2024", "1000 * 2.50/M + 500 * 10.00/M",
+         input_tokens=1000, output_tokens=500),
+    case("cohere", "command-r-08-2024", "1000 * 0.15/M + 500 * 0.60/M",
+         input_tokens=1000, output_tokens=500),
+    case("cohere", "embed-english-v3.0", "1000 * 0.10/M", input_tokens=1000),
+    case("cohere", "embed-v4.0", "1000 * 0.12/M", input_tokens=1000),
+    case("cohere", "rerank-v3.5", "1 * 2/K", input_tokens=1000),
+    case("groq", "llama-3.3-70b-versatile", "1000 * 0.59/M + 500 * 0.79/M",
+         input_tokens=1000, output_tokens=500),
+    case("", "groq/llama-3.1-8b-instant", "1000 * 0.05/M + 500 * 0.08/M",
+         input_tokens=1000, output_tokens=500),
+    case("groq", "openai/gpt-oss-120b", "1000 * 0.15/M + 500 * 0.60/M",
+         input_tokens=1000, output_tokens=500),
+    case("groq", "whisper-large-v3", "600 * 0.111/H", audio_seconds=600),
+    case("xai", "grok-4", "100 * 3.00/M + 900 * 0.75/M + 500 * 15.00/M",
+         input_tokens=1000, cached_input_tokens=900, output_tokens=500),
+    case("xAI", "grok-3-mini", "1000 * 0.30/M + 500 * 0.50/M",
+         input_tokens=1000, output_tokens=500),
+    case("", "xai/grok-4-fast-reasoning", "1000 * 0.20/M + 500 * 0.50/M",
+         input_tokens=1000, output_tokens=500),
+    # At 200,000 and not only above.
+    case("x-ai", "grok-4.3", "199_999 * 1.25/M + 500 * 2.50/M",
+         input_tokens=199_999, output_tokens=500),
+    case("x-ai", "grok-4.3", "200_000 * 2.50/M + 500 * 5.00/M",
+         input_tokens=200_000, output_tokens=500),
+    case("perplexity", "sonar", "1000 * 1.00/M + 500 * 1.00/M + 1 * 5/K",
+         input_tokens=1000, output_tokens=500),
+    case("perplexity", "sonar-pro", "1000 * 3.00/M + 500 * 15.00/M + 2 * 6/K",
+         input_tokens=1000, output_tokens=500, requests=2),
+    case("perplexity", "sonar-deep-research",
+         "1000 * 2.00/M + 500 * 8.00/M + 3000 * 3.00/M + 400 * 2.00/M + 4 * 5/K",
+         input_tokens=1000, output_tokens=3900, reasoning_tokens=3000, citation_tokens=400,
+         web_searches=4),
+    case("openrouter", "anthropic/claude-sonnet-4.5", "1000 * 3.00/M + 500 * 15.00/M",
+         input_tokens=1000, output_tokens=500),
+    case("", "openrouter/anthropic/claude-sonnet-4.5", "1000 * 3.00/M + 500 * 15.00/M",
+         input_tokens=1000, output_tokens=500),
+    case("", "openrouter/openai/gpt-4o-mini", "1000 * 0.15/M + 500 * 0.60/M",
+         input_tokens=1000, output_tokens=500),
+    case("openrouter", "deepseek/deepseek-r1:free", "1000 * 0/M",
+         input_tokens=1000, output_tokens=500),
+    case("voyage", "voyage-3-large", "1000 * 0.18/M", input_tokens=1000),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("each", [*AZURE, *DEEPSEEK, *OTHERS])
+def test_other_providers_cost_what_their_lists_say(book: PriceBook, each: Case) -> None:
+    assert_costs_what_is_listed(book, each)
