@@ -13,12 +13,21 @@ from spendfuse.cli.context import SANDBOX_FOLDER, Context, account, deployment_i
 from spendfuse.errors import SpendfuseError
 
 _COMMANDS = {
-    "alerts": ("spendfuse.cli.alerts:alerts", "Try the channels on which people hear."),
+    "alerts": (
+        "spendfuse.cli.alerts:alerts",
+        "Try the channels on which people hear of the spend.",
+    ),
     "config": ("spendfuse.cli.config:config", "Check the spendfuse block of cdk.json."),
-    "demo": ("spendfuse.cli.demo:demo", "Overspend in a sandbox, and watch the fuse blow."),
+    "demo": (
+        "spendfuse.cli.demo:demo",
+        "Deploy to a sandbox on this machine, overspend, and watch the fuse blow.",
+    ),
     "fuse": ("spendfuse.cli.fuse:fuse", "See, blow and restore the fuse."),
     "prices": ("spendfuse.cli.prices:prices", "See what calls and models cost."),
-    "sandbox": ("spendfuse.cli.sandbox:sandbox", "Run AWS on this machine, with spendfuse in it."),
+    "sandbox": (
+        "spendfuse.cli.sandbox:sandbox",
+        "Run AWS on this machine, with spendfuse deployed in it.",
+    ),
 }
 """What to load, and its line in the help: to load them all for that takes half a second."""
 _EXTRAS = {"boto3": "aws", "pydantic": "config", "ministack": "sandbox", "hypercorn": "sandbox"}

@@ -183,7 +183,7 @@ def _listed_usd(price: Price | None, unit: str) -> str:
 def _in_words(price: Price | None) -> str:
     """Return a price that the columns have no room for: it is not by text tokens."""
     if price is None:
-        return f"{GAP}no price on this day"
+        return f"{GAP}no price"
     if is_free(price):
         return f"{GAP}free"
     if any(unit in price.rates for unit in _LISTED):

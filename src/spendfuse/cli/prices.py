@@ -139,7 +139,7 @@ def show(
     stretches = history(PriceBook.standard(overrides), provider, model, at=at)
     now = next(each for each in stretches if each.holds(at))
     if not now.prices:
-        raise PriceError(f"{model!r} has no price at {utc_text(at)}; name another day with --at")
+        raise PriceError(f"{model!r} has no price at {moment(at)}; name another day with --at")
     if as_json:
         print_json(price_json.show_json(model, stretches, now, at))
     else:

@@ -13,7 +13,15 @@ from spendfuse.metering.lookup import Turns, UnknownModelError
 from spendfuse.metering.overrides import Override
 from spendfuse.metering.price_book import PriceBook
 from spendfuse.metering.price_diff import RateDiff, price_diffs
-from spendfuse.metering.price_history import Era, Hours, Prices, all_turns, eras, slice_hours
+from spendfuse.metering.price_history import (
+    Era,
+    Hours,
+    Prices,
+    all_turns,
+    eras,
+    joined_hours,
+    slice_hours,
+)
 
 Diffs = Mapping[str, Sequence[RateDiff]]
 """By way of processing."""
@@ -139,7 +147,7 @@ def _changes(provider: str, model: str, turns: Turns, before: Era, after: Era) -
         same[1].extend(hours[index : index + 1])
     for diffs, at in kinds:
         if diffs:
-            when = () if len(kinds) == 1 else tuple(at)
+            when = () if len(kinds) == 1 else joined_hours(at)
             yield Change(provider, model, after.from_day, after.until_day, when, diffs)
 
 

@@ -70,7 +70,9 @@ def prices_at(
             price = book.price_of(provider, model, at=at, tier=tier, batch=way == "batch")
         except PriceError:
             continue
-        prices[way] = price
+        # The catalogue knows models of which it has no price at all.
+        if price.rates or is_free(price):
+            prices[way] = price
     return prices
 
 
@@ -90,6 +92,20 @@ def all_turns(book: PriceBook, provider: str, model: str, at: datetime) -> Turns
 def slice_hours(times: Sequence[time]) -> tuple[Hours, ...]:
     """Return the parts of a day between these times; none for a day of one piece."""
     return tuple(pairwise((*times, times[0]))) if times else ()
+
+
+def joined_hours(hours: Iterable[Hours]) -> tuple[Hours, ...]:
+    """Return hours in the day's order with those joined that follow each other."""
+    joined: list[Hours] = []
+    for begin, end in hours:
+        if joined and joined[-1][1] == begin:
+            joined[-1] = (joined[-1][0], end)
+        else:
+            joined.append((begin, end))
+    if len(joined) > 1 and joined[-1][1] == joined[0][0]:
+        after_midnight = joined.pop(0)
+        joined[-1] = (joined[-1][0], after_midnight[1])
+    return tuple(joined)
 
 
 def eras(book: PriceBook, provider: str, model: str, turns: Turns) -> list[Era]:
@@ -160,4 +176,5 @@ def _stretches(era: Era, hours: Sequence[Hours]) -> Iterator[Stretch]:
             kinds.append(same)
         same[1].extend(hours[index : index + 1])
     for prices, at in kinds:
-        yield Stretch(era.from_day, era.until_day, () if len(kinds) == 1 else tuple(at), prices)
+        when = () if len(kinds) == 1 else joined_hours(at)
+        yield Stretch(era.from_day, era.until_day, when, prices)

@@ -10,13 +10,14 @@ from spendfuse.errors import InputError
 from spendfuse.metering import names
 from spendfuse.metering.price import Price, PriceError
 from spendfuse.metering.price_book import PriceBook
+from spendfuse.metering.price_diff import is_free
 
 
 class ListedPrice(NamedTuple):
     provider: str
     model: str
     price: Price | None
-    """The standard price; None where the overrides have none on that day."""
+    """The standard price; None where the book has none on that day."""
 
 
 def listed_prices(
@@ -46,6 +47,7 @@ def known_provider(book: PriceBook, name: str) -> str:
 
 def _price(book: PriceBook, provider: str, model: str, at: datetime) -> Price | None:
     try:
-        return book.price_of(provider, model, at=at)
+        price = book.price_of(provider, model, at=at)
     except PriceError:
         return None
+    return price if price.rates or is_free(price) else None
