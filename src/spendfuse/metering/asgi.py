@@ -14,7 +14,7 @@ from typing import Any
 from spendfuse.errors import SettingsError
 from spendfuse.metering.attribution import NOBODY, current_attribution, extended
 from spendfuse.metering.endpoint import Endpoints
-from spendfuse.metering.integrations.meter import Meter
+from spendfuse.metering.integrations.meter import Meter, checked_meter
 from spendfuse.metering.record import Status
 from spendfuse.metering.reporting import MeterReports, Reported
 from spendfuse.metering.usage_header import NAME, read_usage_header
@@ -46,7 +46,8 @@ class UsageMiddleware:
 
     Each record says the user and the endpoint (the route's template, see ``endpoint``), unless
     ``attributed()`` said them already. What was reported in a request that then failed or was
-    cancelled is recorded with that status.
+    cancelled is recorded with that status. A call that the header and ``report_usage`` both tell
+    of counts twice: use one of them.
 
     Args:
         app: Any ASGI app.
@@ -58,7 +59,7 @@ class UsageMiddleware:
         >>> app.add_middleware(UsageMiddleware, tracker=tracker)  # doctest: +SKIP
 
     Raises:
-        SettingsError: ``user`` can't be called, or is a coroutine function.
+        SettingsError: ``tracker`` is none, or ``user`` is no plain function.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class UsageMiddleware:
                 f"user must be a plain function from the request's scope to a user id, got {user!r}"
             )
         self.app = app
-        self.tracker = tracker
+        self.tracker = checked_meter(tracker)
         self._user = user
         self._endpoints = Endpoints()
 

@@ -16,7 +16,7 @@ from typing import Any, TypeVar, overload
 from spendfuse.errors import SettingsError
 from spendfuse.metering.attribution import Scalar
 from spendfuse.metering.decorated_call import DecoratedCall, FunctionMeter
-from spendfuse.metering.integrations.meter import Meter
+from spendfuse.metering.integrations.meter import Meter, checked_meter
 from spendfuse.metering.stepping import Stepped, stepped
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -79,11 +79,13 @@ def track_llm_cost(
         ...     return response.choices[0].message.content
 
     Raises:
-        SettingsError: what is decorated is no function, or an attribute is no plain value. A
-            class method has ``@classmethod`` above ``@track_llm_cost``.
+        SettingsError: ``tracker`` is none, what is decorated is no function, or an attribute is
+            no plain value. A class method has ``@classmethod`` above ``@track_llm_cost``.
     """
     if callable(query_type):
         return track_llm_cost()(query_type)
+    if tracker is not None:
+        checked_meter(tracker)
     values = {"query_type": query_type, **attributes}
     for name, value in values.items():
         if value is not None and not isinstance(value, str | int | float):

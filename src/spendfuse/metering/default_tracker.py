@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 
-from spendfuse.metering.integrations.meter import Meter
+from spendfuse.metering.integrations.meter import Meter, checked_meter
 
 
 class _Slot:
@@ -25,7 +25,12 @@ def set_default_tracker(tracker: Meter | None) -> Meter | None:
 
     Returns the one that held before, so that a test can put it back. All threads see the change;
     whoever made the tracker closes it.
+
+    Raises:
+        SettingsError: ``tracker`` is none.
     """
+    if tracker is not None:
+        checked_meter(tracker)
     with _slot.lock:
         before, _slot.tracker = _slot.tracker, tracker
     return before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from spendfuse.errors import SettingsError
 from spendfuse.metering.record import Record
 from spendfuse.metering.reporting import Reported
 
@@ -16,6 +17,18 @@ class Meter(Protocol):
     def refuse(self, reason: str, /) -> None:
         """Count, and now and then log, what could not be read; reasons are few and fixed."""
         ...
+
+
+def checked_meter(tracker: Meter) -> Meter:
+    """Return ``tracker``, where the app is still starting and may be told that it is none.
+
+    Raises:
+        SettingsError: it is no tracker.
+    """
+    for name in ("track_quietly", "refuse"):
+        if not callable(getattr(tracker, name, None)):
+            raise SettingsError(f"tracker must be a CostTracker, got {type(tracker).__name__}")
+    return tracker
 
 
 def billed_model(provider: str, requested: str, answered: str) -> str:

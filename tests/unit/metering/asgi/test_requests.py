@@ -14,6 +14,7 @@ from unit.metering.asgi.raw import (
     sending,
     start,
 )
+from unit.metering.integrations.recording import Recording
 
 from spendfuse.errors import SettingsError
 from spendfuse.metering import attributed, report_usage
@@ -292,7 +293,7 @@ def test_a_function_that_fails_leaves_the_user_anonymous_and_loses_nothing():
 @pytest.mark.parametrize("user", ["u1", 7])
 def test_a_user_that_can_not_be_called_is_refused_at_once(user):
     with pytest.raises(SettingsError, match="user must be a plain function"):
-        UsageMiddleware(reporting(), tracker=None, user=user)
+        UsageMiddleware(reporting(), tracker=Recording(), user=user)
 
 
 def test_a_coroutine_function_can_not_tell_the_user():
@@ -300,7 +301,13 @@ def test_a_coroutine_function_can_not_tell_the_user():
         return "u1"
 
     with pytest.raises(SettingsError, match="plain function"):
-        UsageMiddleware(reporting(), tracker=None, user=user)
+        UsageMiddleware(reporting(), tracker=Recording(), user=user)
+
+
+@pytest.mark.parametrize("tracker", [None, "tracker", object()])
+def test_what_is_no_tracker_is_refused_at_once(tracker):
+    with pytest.raises(SettingsError, match="tracker must be a CostTracker"):
+        UsageMiddleware(reporting(), tracker=tracker)
 
 
 def test_an_error_of_the_app_passes_untouched_and_is_recorded():

@@ -8,6 +8,7 @@ from unit.metering.asgi.raw import Server, a_scope, body, metered, start
 from unit.metering.decorator.told import a_response
 from unit.metering.integrations.recording import Recording
 
+from spendfuse.errors import SettingsError
 from spendfuse.metering import report_usage, set_default_tracker, track_llm_cost
 from spendfuse.metering.default_tracker import default_tracker
 
@@ -47,6 +48,15 @@ def test_setting_a_default_returns_the_one_before(default):
     assert set_default_tracker(None) is other
     assert default_tracker() is None
     set_default_tracker(default)
+
+
+def test_what_is_no_tracker_is_refused_at_once(default):
+    with pytest.raises(SettingsError, match="tracker must be a CostTracker, got str"):
+        set_default_tracker("tracker")
+    with pytest.raises(SettingsError, match="tracker must be a CostTracker"):
+        track_llm_cost(tracker=object())
+
+    assert default_tracker() is default
 
 
 def test_a_tracker_of_its_own_beats_the_default(default, meter):
