@@ -206,15 +206,17 @@ class Lookup:
         seller = self._catalogue.provider(provider)
         turned = [row.from_day, *(each.from_day for each in bearing if each.holds(at))]
         turned += [each.until_day for each in bearing if each.ended(at)]
+        said = [each.is_free for each in now if each.is_free or each.rates]
+        is_free = bool(said) and said[-1]
         price = compiled(
-            processed(model, row, now, processing, at),
+            {} if is_free else processed(model, row, now, processing, at),
             provider=provider,
             model=model.id,
             version=self._version,
             source=sources[-1] if sources else seller.source if seller else "",
             valid_from=max(filter(None, turned), default=None),
             tier=processing,
-            is_free=any(each.is_free for each in now),
+            is_free=is_free,
         )
         return Held(*_interval(model, entries, at), price)
 
@@ -224,6 +226,9 @@ class Lookup:
         """Return a model that the overrides alone know, by the name that they know."""
         defining = [each for each in entries if each.defines]
         name = next((each for each in spellings if any(e.names(each) for e in defining)), None)
+        if name is None and any(each.like and each.holds(at) for each in entries):
+            target = f"{provider}/{spellings[0]}"
+            raise PriceError(f"`like: {target}` in the price overrides: the book has no such model")
         if name is None:
             raise self.unknown(provider, spellings[0])
         if not any(each.holds(at) for each in defining):
