@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import demo, metering, middleware, sinks, synth
+from benchmarks import demo, metering, middleware, queue, sinks, synth
 
 BENCHMARKS = {
     "demo": demo.run,
     "metering": metering.run,
     "middleware": middleware.run,
+    "queue": queue.run,
     "sinks": sinks.run,
     "synth": synth.run,
 }

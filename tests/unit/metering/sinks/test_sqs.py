@@ -646,6 +646,27 @@ def test_a_forked_child_makes_a_client_of_its_own(opened: list[SqsSink]) -> None
     assert made == [os.getpid()]
 
 
+def test_a_forked_child_sends_nothing_of_its_parents(opened: list[SqsSink]) -> None:
+    gate = threading.Event()
+    clients = [StandIn(lambda _: gate.wait(10) and None), StandIn()]
+    parents = iter(clients)
+    sink = SqsSink(lambda: next(parents), URL, pace=ONE_BY_ONE)
+    opened.append(sink)
+    emit(sink, "on its way", "in the outbox")
+    until(lambda: clients[0].requests and sink._background.health().waiting == 0)
+    emit(sink, "in the buffer")
+    child = os.fork()
+    if child == 0:
+        emit(sink, "c")
+        good = sink.flush(10) and clients[1].counted() == {"c": 1} and not sink.health().waiting
+        os._exit(0 if good else 1)
+    gate.set()
+
+    assert os.waitpid(child, 0)[1] == 0
+    assert sink.flush(10)
+    assert clients[0].counted() == {"on its way": 1, "in the outbox": 1, "in the buffer": 1}
+
+
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
