@@ -23,7 +23,7 @@ def counts_of(fields: Mapping[str, Any]) -> object:
     """Return the usage of the second version of its API, or of the first."""
     for place in ("usage", "meta"):
         counts = fields.get(place)
-        if counts is not None and not _is_empty(fields_of(counts).get("billed_units")):
+        if not _is_empty(fields_of(counts).get("billed_units")):
             return counts
     return None
 

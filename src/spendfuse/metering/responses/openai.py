@@ -35,7 +35,7 @@ _MODELS = (
     ("o1", "openai"),
     ("o3", "openai"),
     ("o4", "openai"),
-    ("ft:", "openai"),
+    ("ft:gpt-", "openai"),
     ("text-embedding-3", "openai"),
     ("text-embedding-ada", "openai"),
     ("codex-", "openai"),
@@ -105,7 +105,7 @@ def _with_tools(usage: Usage, fields: Mapping[str, Any]) -> Usage:
     if fields.get("object") == "response":
         return _with_searches(usage, fields)
     picture = next(map(fields_of, items_of(fields.get("data"))), fields)
-    if picture.get("b64_json") and usage.output_tokens and not usage.output_image_tokens:
+    if picture.get("b64_json") and not usage.output_image_tokens:
         # Without details all that came out was pictures.
         return usage_from(usage.counts() | {"output_image_tokens": usage.output_tokens})
     return usage

@@ -156,6 +156,10 @@ CASES: dict[str, tuple[dict[str, Any], Response]] = {
         },
         Response("openai", "text-embedding-3-small", Usage(input_tokens=8)),
     ),
+    "embeddings with a larger total": (
+        {"object": "list", "data": [], "usage": {"prompt_tokens": 8, "total_tokens": 9}},
+        Response("", "", Usage(input_tokens=8)),
+    ),
     "voyage embeddings": (
         {"object": "list", "data": [], "model": "voyage-3.5", "usage": {"total_tokens": 10}},
         Response("", "voyage-3.5", Usage(input_tokens=10)),
@@ -181,6 +185,17 @@ CASES: dict[str, tuple[dict[str, Any], Response]] = {
                 output_image_tokens=1056,
             ),
         ),
+    ),
+    "openai images, and words with them": (
+        {
+            "data": [{"b64_json": "…"}],
+            "usage": {
+                "input_tokens": 5,
+                "output_tokens": 1056,
+                "output_tokens_details": {"text_tokens": 56, "image_tokens": 1000},
+            },
+        },
+        Response("", "", Usage(input_tokens=5, output_tokens=1056, output_image_tokens=1000)),
     ),
     "openai transcription": (
         {"text": "…", "usage": {"type": "duration", "seconds": 8.4}},
@@ -404,6 +419,18 @@ CASES: dict[str, tuple[dict[str, Any], Response]] = {
         GEMINI | {"usageMetadata": {"promptTokenCount": 8, "trafficType": "ON_DEMAND_FLEX"}},
         Response("google", "gemini-2.5-flash", Usage(input_tokens=8), "flex"),
     ),
+    "gemini, priority": (
+        GEMINI | {"usageMetadata": {"promptTokenCount": 8, "serviceTier": "PRIORITY"}},
+        Response("google", "gemini-2.5-flash", Usage(input_tokens=8), "priority"),
+    ),
+    "gemini's objects, priority": (
+        {"usage_metadata": {"prompt_token_count": 8, "service_tier": "priority"}},
+        Response("google", "", Usage(input_tokens=8), "priority"),
+    ),
+    "gemini's objects, provisioned": (
+        {"usage_metadata": {"prompt_token_count": 8, "traffic_type": "PROVISIONED_THROUGHPUT"}},
+        Response("google", "", Usage(input_tokens=8), "provisioned_throughput"),
+    ),
     "gemini on vertex, on demand": (
         GEMINI | {"usageMetadata": {"promptTokenCount": 8, "trafficType": "ON_DEMAND"}},
         Response("google", "gemini-2.5-flash", Usage(input_tokens=8)),
@@ -484,6 +511,33 @@ def test_the_callers_provider_holds(response: dict[str, Any], expected: Response
     assert read_response(response, provider="mine").provider == "mine"
 
 
+@pytest.mark.parametrize(
+    ("models", "provider"),
+    [
+        (
+            """gpt-5.2 chatgpt-4o-latest o1-mini o3 o4-mini-deep-research codex-mini-latest
+            computer-use-preview ft:gpt-4o-mini-2024-07-18:acme::abc text-embedding-3-large
+            text-embedding-ada-002 gpt-image-1""",
+            "openai",
+        ),
+        ("claude-sonnet-4-5", "anthropic"),
+        ("gemini-2.5-pro models/gemini-2.5-pro", "google"),
+        ("grok-4", "x-ai"),
+        ("sonar sonar-deep-research", "perplexity"),
+        ("gpt-oss-120b ft:open-mistral-7b:x llama-3.3-70b openai/gpt-4o my-deployment", ""),
+    ],
+)
+def test_models_of_one_house_tell_the_provider(models: str, provider: str) -> None:
+    for model in models.split():
+        assert read_response(CHAT | {"model": model}).provider == provider
+
+
+def test_a_field_called_provider_is_openrouters_only_beside_its_model_names() -> None:
+    assert read_response(CHAT | {"provider": "Azure", "model": "a/b"}).provider == "openrouter"
+    assert read_response(CHAT | {"provider": "Azure"}).provider == "openai"
+    assert read_response(CHAT | {"provider": {}, "model": "a/b"}).provider == ""
+
+
 def test_what_came_is_left_as_it_was() -> None:
     before = json.dumps(CHAT), json.dumps(MESSAGE), json.dumps(CONVERSE)
 
@@ -499,6 +553,7 @@ def test_what_came_is_left_as_it_was() -> None:
         {"id": "x", "choices": ["secret"], "model": "gpt-4o"},
         CHAT | {"usage": None, "system": "secret"},
         {"type": "message", "content": "secret"},
+        {"duration": 5, "song": "secret"},
         {"usageMetadata": None, "text": "secret"},
         {"ResponseMetadata": {"HTTPHeaders": {"x": "secret"}}},
         {"ResponseMetadata": {}, "body": b'{"outputs": "secret"}'},
