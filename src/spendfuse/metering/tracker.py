@@ -68,7 +68,7 @@ class CostTracker:
         now: the time, aware.
 
     Example:
-        tracker = CostTracker(sinks=[PrintSink()])
+        tracker = CostTracker(sinks=open_sinks([{"kind": "print"}]))
         tracker.track_usage("u1", "/chat", "gpt-4o", {"prompt_tokens": 9, "completion_tokens": 3})
     """
 
