@@ -133,6 +133,22 @@ def test_every_kind_of_price_is_compared(
     assert tuple(first[key] for key in keys) == expected
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"output_cost_per_reasoning_token": 0.0, "cache_creation_input_token_cost": 0.0},
+        {"input_cost_per_character": 1e-06, "input_cost_per_second": 1e-05},
+        {"output_cost_per_image": 0.04, "input_cost_per_pixel": 1e-09},
+    ],
+)
+def test_what_says_the_same_in_other_words_is_no_difference(
+    tmp_path: Path, change: dict[str, float]
+) -> None:
+    model = {**LARGE, "mode": "audio_transcription", **change}
+
+    assert checked(tmp_path, large=model)["differences"] == []
+
+
 def test_models_are_counted_by_what_came_of_them(tmp_path: Path) -> None:
     report = checked(
         tmp_path,

@@ -79,6 +79,18 @@ def test_what_another_model_s_prices_are_taken_from_counts_with_its_days() -> No
     ]
 
 
+def test_days_that_were_of_interest_only_once_are_found_too() -> None:
+    like = {"provider": "acme", "models": ["ours"], "from": "2026-02-01", "until": "2026-07-01",
+            "like": "acme/dated"}  # fmt: skip
+    found = history(book(like), "acme", "ours", at=NOW)
+
+    assert [each.from_day for each in found if each.prices] == [
+        date(2026, 2, 1),
+        date(2026, 3, 1),
+        date(2026, 6, 10),
+    ]
+
+
 def test_an_unknown_model_has_no_history() -> None:
     with pytest.raises(UnknownModelError):
         history(book(), "acme", "nobody", at=NOW)
