@@ -115,7 +115,7 @@ def parsed(document: object, *, name: str) -> Overrides:
     if mistakes:
         count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
         raise SettingsError("\n".join([f"{count} in {name}:", *(f"  {each}" for each in mistakes)]))
-    return Overrides(str(document.get("version", "")), tuple(entries), _plain(document))
+    return Overrides(str(document.get("version") or ""), tuple(entries), _plain(document))
 
 
 class _Entry:
