@@ -34,6 +34,9 @@ class _Block(NamedTuple):
 
 def check_lines(checks: Sequence[ProviderCheck], title: Sequence[str]) -> Iterator[str]:
     yield from title
+    if not checks:
+        yield "Their table has no model of this provider."
+        return
     for check in checks:
         if check.differing:
             yield ""

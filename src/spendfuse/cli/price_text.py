@@ -165,14 +165,17 @@ def list_lines(listed: Sequence[ListedPrice]) -> Iterator[str]:
         yield f"{provider:<{room + len(GAP)}}{heads}"
         for each, *amounts in zip(rows, *columns, strict=True):
             cells = "".join(f" {amount:>{_LISTED_WIDTH}}" for amount in amounts)
-            yield from _list_row(each.model, _in_words(each.price) or cells, room)
+            yield from _list_row(each.model, _in_words(each.price) or cells.rstrip(), room)
 
 
 def _list_row(name: str, price: str, room: int) -> Iterator[str]:
-    if len(name) > room:
-        yield f"{GAP}{name}"
-        name = ""
-    yield f"{GAP}{name:<{room}}{price}".rstrip()
+    line = f"{GAP}{name:<{room}}{price}"
+    if len(name) <= room and len(line) <= width():
+        yield line
+        return
+    indent = min(len(GAP) + room, max(len(GAP), width() - len(price)))
+    yield f"{GAP}{name}"
+    yield " " * indent + price
 
 
 def _listed_usd(price: Price | None, unit: str) -> str:

@@ -181,6 +181,14 @@ def test_one_provider_may_be_picked(tmp_path: Path) -> None:
     assert checked(tmp_path, **models)["providers"].keys() == {"acme", "openai"}
 
 
+def test_a_provider_that_the_table_lacks_is_told(tmp_path: Path) -> None:
+    against = table(tmp_path, large=LARGE)
+
+    assert run("check", "openai", "--against", against).output.splitlines()[-1] == (
+        "Their table has no model of this provider."
+    )
+
+
 def test_people_get_prices_side_by_side_and_the_counts(tmp_path: Path) -> None:
     other = {**LARGE, "output_cost_per_token": 1.5e-05, "input_cost_per_token_flex": 1e-06}
     tiny = {"litellm_provider": "acme", "input_cost_per_token": 3e-08}

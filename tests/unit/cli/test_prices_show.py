@@ -92,7 +92,7 @@ def test_a_day_without_a_price_is_told(tmp_path: Path) -> None:
 def test_a_free_model_is_shown_as_free(tmp_path: Path) -> None:
     call = ("show", "acme", "on-premise", "--overrides", acme(tmp_path))
 
-    assert "  Free, say the price overrides: standard" in lines(*call)
+    assert lines(*call)[3].startswith("  Free, say the price overrides: standard")
     assert shown(*call)["prices"]["standard"] == {"free": True}
 
 
@@ -127,6 +127,11 @@ def test_a_name_that_is_too_long_stands_on_a_line_of_its_own(tmp_path: Path) -> 
     assert page[3] == f"  {'x' * 70}"
     assert page[4].split() == ["$3.00", "-", "-"]
     assert len(page[2]) <= 80
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_no_line_of_the_list_is_wider_than_the_terminal(columns: int) -> None:
+    assert max(map(len, lines("list", columns=columns))) <= columns
 
 
 def test_a_list_in_a_pipe_has_each_model_on_one_line() -> None:
