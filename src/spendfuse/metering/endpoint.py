@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from spendfuse.metering.attribution import attribute_text
+from spendfuse.metering.attribution import MAX_ATTRIBUTE_BYTES, attribute_text
 
 OTHER = "(other)"
 """Stands for the endpoints beyond ``MAX_ENDPOINTS``: somebody may be making paths up."""
@@ -32,26 +32,43 @@ class Endpoints:
     """Names the endpoints of one app's requests."""
 
     def __init__(self) -> None:
-        self._known: set[str] = set()
+        self._names: set[str] = set()
+        self._without_parameters: dict[tuple[str, str | None], str] = {}
 
     def of(self, scope: Mapping[str, Any]) -> str:
         """Return the endpoint of a request after it was routed."""
-        name = attribute_text(_endpoint(scope))
-        if name not in self._known:
-            if len(self._known) >= MAX_ENDPOINTS:
+        path, template = str(scope.get("path", "")), _template(scope)
+        if scope.get("path_params") or len(path) > MAX_ATTRIBUTE_BYTES:
+            return self._bounded(_endpoint(scope, path, template))
+        # Without parameters the same path is the same endpoint again.
+        name = self._without_parameters.get((path, template))
+        if name is None:
+            name = self._bounded(_endpoint(scope, path, template))
+            if len(self._without_parameters) < MAX_ENDPOINTS:
+                self._without_parameters[path, template] = name
+        return name
+
+    def _bounded(self, endpoint: str) -> str:
+        name = attribute_text(endpoint)
+        if name not in self._names:
+            if len(self._names) >= MAX_ENDPOINTS:
                 return OTHER
-            self._known.add(name)
+            self._names.add(name)
         return name
 
 
-def _endpoint(scope: Mapping[str, Any]) -> str:
-    parts = str(scope.get("path", "")).split("/")
-    given = scope.get("path_params")
-    values = {str(k): str(v) for k, v in given.items()} if isinstance(given, Mapping) else {}
+def _template(scope: Mapping[str, Any]) -> str | None:
     route = scope.get("route")
     template = getattr(route, "path", None)
     # A mount has a path too, but there the app below begins.
-    if not isinstance(template, str) or not hasattr(route, "endpoint"):
+    return template if isinstance(template, str) and hasattr(route, "endpoint") else None
+
+
+def _endpoint(scope: Mapping[str, Any], path: str, template: str | None) -> str:
+    parts = path.split("/")
+    given = scope.get("path_params")
+    values = {str(k): str(v) for k, v in given.items()} if isinstance(given, Mapping) else {}
+    if template is None:
         return _without_ids(parts, values)
     own = {match[1] for match in _PARAMETER.finditer(template)}
     spanned = sum(values[name].count("/") for name in own & values.keys())

@@ -96,9 +96,10 @@ _JSON = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_constant)
 def _reported(call: Any, attribution: Attribution) -> Reported:
     if not isinstance(call, dict):
         raise _MalformedError(_NO_OBJECT)
-    model, provider, tier = (_name(call.pop(key, None)) for key in ("model", "provider", "tier"))
-    batch, cached = (_flag(call.pop(key, None)) for key in ("batch", "cached"))
-    latency_ms = _milliseconds(call.pop("latency_ms", None))
+    take = call.pop
+    model, provider, tier = _name(take("model", "")), _name(take("provider", "")), take("tier", "")
+    batch, cached = _flag(take("batch", None)), _flag(take("cached", None))
+    latency_ms = _milliseconds(take("latency_ms", None))
     try:
         # What is left are the counts.
         usage = usage_from(call, provider=provider)
@@ -109,7 +110,7 @@ def _reported(call: Any, attribution: Attribution) -> Reported:
         usage,
         provider=provider,
         batch=batch,
-        tier=tier or None,
+        tier=_name(tier) or None,
         cached=cached,
         latency_ms=latency_ms,
         attribution=attribution,
