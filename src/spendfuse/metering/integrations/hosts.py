@@ -10,8 +10,7 @@ _SUFFIXES = (
     ("models.ai.azure.com", "azure"),
     ("amazonaws.com", "aws"),
     ("api.aws", "aws"),
-    ("aiplatform.googleapis.com", "google"),
-    ("generativelanguage.googleapis.com", "google"),
+    ("googleapis.com", "google"),
     ("api.anthropic.com", "anthropic"),
     ("api.cerebras.ai", "cerebras"),
     ("api.cohere.com", "cohere"),
@@ -36,6 +35,6 @@ def provider_of_host(host: str) -> str:
     """
     host = host.strip().lower().rstrip(".")
     for suffix, provider in _SUFFIXES:
-        if host == suffix or host.endswith((f".{suffix}", f"-{suffix}")):
+        if host == suffix or host.endswith(f".{suffix}"):
             return provider
     return ""

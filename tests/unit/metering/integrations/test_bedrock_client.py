@@ -11,7 +11,12 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.eventstream import EventStream
-from botocore.exceptions import ClientError, EventStreamError, ReadTimeoutError
+from botocore.exceptions import (
+    ClientError,
+    EventStreamError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+)
 from botocore.response import StreamingBody
 from unit.metering.integrations.anthropic_samples import events, message
 from unit.metering.integrations.provider_stand_in import (
@@ -290,6 +295,21 @@ def test_an_answer_that_is_not_seen_is_counted_by_its_headers(
 
     assert abandoned().wait(10)
     assert (tracker.call.usage, tracker.call.status) == (USAGE, "ok")
+
+
+def test_an_answer_that_is_cut_off_was_made_all_the_same(
+    client: Any, provider: ProviderStandIn, tracker: Recording
+) -> None:
+    headers = {name.replace("_", "-"): count for name, count in HEADERS.items()}
+    provider.script.append(Answer([b'{"id": "msg', HANG_UP], headers=headers))
+    answer = invoke(client)
+
+    with pytest.raises(ResponseStreamingError):
+        answer["body"].read()
+
+    call = tracker.call
+    assert (call.status, call.error_type) == ("error", "ResponseStreamingError")
+    assert call.usage == USAGE
 
 
 def test_an_answer_without_any_counts_is_recorded_without_a_price(

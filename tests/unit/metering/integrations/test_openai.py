@@ -224,10 +224,12 @@ def test_what_costs_nothing_is_not_tracked(
 ) -> None:
     provider.script += [
         json_answer({"object": "list", "data": []}),
+        json_answer({"object": "list", "data": [chat()]}),
         json_answer({"id": "m", "model": "omni-moderation-latest", "results": []}),
         json_answer({"object": "response.input_tokens", "input_tokens": 9}),
     ]
     client.models.list()
+    client.chat.completions.list()
     client.moderations.create(input="A fuse")
     client.responses.input_tokens.count(model="gpt-4o", input="A fuse")
 
@@ -271,7 +273,9 @@ def test_azures_deployments_are_recorded_as_the_model_that_answers(
         ("https://acme.openai.azure.com/openai/v1", "azure"),
         ("https://bedrock-runtime.eu-west-1.amazonaws.com/openai/v1", "aws"),
         ("http://vllm.internal:8000/v1", ""),
-        ("https://notapi.openai.com.example/v1", ""),
+        ("https://europe-west1-aiplatform.googleapis.com/v1/openapi", "google"),
+        ("https://notopenrouter.ai/v1", ""),
+        ("https://api.openai.com.example/v1", ""),
     ],
 )
 def test_the_address_tells_who_sends_the_bill(address: str, named: str, tracker: Recording) -> None:
@@ -496,6 +500,39 @@ def test_an_error_of_the_app_leaves_the_stream_to_be_counted_when_it_is_closed(
     go_on.set()
 
     assert tracker.call.status == "cancelled"
+
+
+def test_what_was_said_again_at_the_end_of_a_part_is_no_more_output(
+    client: openai.OpenAI, provider: ProviderStandIn, tracker: Recording
+) -> None:
+    provider.script.append(sse_answer(*response_events()[:-1], named=True))
+    list(client.responses.create(model="gpt-4o", input="What is a fuse?", stream=True))
+
+    assert tracker.call.usage == Usage(input_tokens=5, output_tokens=3)
+    assert tracker.call.model == MODEL
+
+
+def test_the_garbage_collector_never_tracks_on_the_thread_that_it_interrupts(
+    client: openai.OpenAI,
+    provider: ProviderStandIn,
+    tracker: Recording,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """That thread may hold any lock, the tracker's own included."""
+    threads: list[str] = []
+    monkeypatch.setattr(
+        tracker, "track_quietly", lambda _: threads.append(threading.current_thread().name)
+    )
+    for _ in range(5):
+        go_on = cut_short(provider)
+        events = stream(client)
+        next(events)
+        del events
+        gc.collect()
+        go_on.set()
+
+    assert abandoned().wait(10)
+    assert threads == ["spendfuse-streams"] * 5
 
 
 @pytest.mark.parametrize("read", [0, 1])
