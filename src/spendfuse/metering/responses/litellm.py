@@ -26,8 +26,6 @@ _OUR_NAMES = {
 
 def noted_provider(response: object, fields: Mapping[str, Any]) -> str:
     """Return the provider that litellm noted on a response; empty where it noted none."""
-    hidden = fields.get("_hidden_params")
-    if hidden is None and response is not fields:
-        hidden = getattr(response, "_hidden_params", None)
+    hidden = fields.get("_hidden_params") or getattr(response, "_hidden_params", None)
     name = text_of(fields_of(hidden).get("custom_llm_provider"))
     return _OUR_NAMES.get(name, name)

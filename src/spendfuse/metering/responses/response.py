@@ -55,6 +55,6 @@ def model_of(fields: Mapping[str, Any], name: str = "model") -> str:
 def no_usage(fields: Mapping[str, Any]) -> UsageError:
     """Say which fields were there: their names, never what they hold."""
     return UsageError(
-        f"the response has no usage; it has: {shown_names(fields) or 'no fields'}; a streamed one "
+        f"the response has no usage; it has: {shown_names(fields)}; a streamed one "
         "comes with its last event only (OpenAI's: where include_usage was asked for)"
     )

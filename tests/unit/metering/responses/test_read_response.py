@@ -291,6 +291,15 @@ CASES: dict[str, tuple[dict[str, Any], Response]] = {
         },
         Response("mistral", "mistral-ocr-2512", Usage(pages=2, annotated_pages=2)),
     ),
+    "mistral's documents, annotated as a whole": (
+        {
+            "pages": [{"index": 0, "images": []}],
+            "model": "mistral-ocr-2512",
+            "document_annotation": "{}",
+            "usage_info": {"pages_processed": 2},
+        },
+        Response("mistral", "mistral-ocr-2512", Usage(pages=2, annotated_pages=2)),
+    ),
     "anthropic": (MESSAGE, Response("anthropic", "claude-sonnet-4-5-20250929", MESSAGE_USAGE)),
     "anthropic, batch": (
         MESSAGE | {"usage": {"input_tokens": 1, "output_tokens": 2, "service_tier": "batch"}},
@@ -488,6 +497,10 @@ CASES: dict[str, tuple[dict[str, Any], Response]] = {
         },
         Response("aws", "claude-sonnet-4-5-20250929", MESSAGE_USAGE, batch=True),
     ),
+    "bedrock batch in OpenAI's words": (
+        {"recordId": "CALL0000001", "modelOutput": CHAT | {"model": "jamba-1.5-large"}},
+        Response("aws", "jamba-1.5-large", CHAT_USAGE, batch=True),
+    ),
     "gemini batch": (
         {"key": "request-1", "response": GEMINI},
         Response("google", "gemini-2.5-flash", GEMINI_USAGE, batch=True),
@@ -530,6 +543,54 @@ def test_the_callers_provider_holds(response: dict[str, Any], expected: Response
 def test_models_of_one_house_tell_the_provider(models: str, provider: str) -> None:
     for model in models.split():
         assert read_response(CHAT | {"model": model}).provider == provider
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("bedrock bedrock_converse sagemaker", "aws"),
+        ("vertex_ai vertex_ai_beta gemini", "google"),
+        ("azure azure_ai", "azure"),
+        ("openai text-completion-openai", "openai"),
+        ("xai", "x-ai"),
+        ("cohere cohere_chat", "cohere"),
+        ("together_ai", "together"),
+        ("fireworks_ai", "fireworks"),
+        ("ollama", "ollama"),
+    ],
+)
+def test_litellms_providers_go_by_the_price_books_names(theirs: str, ours: str) -> None:
+    for name in theirs.split():
+        hidden = {"_hidden_params": {"custom_llm_provider": name}}
+
+        assert read_response(CHAT | hidden).provider == ours
+
+
+@pytest.mark.parametrize(
+    ("named", "tier", "batch"),
+    [
+        ("auto", None, False),
+        ("default", None, False),
+        ("standard", None, False),
+        ("standard_only", None, False),
+        ("on_demand", None, False),
+        ("TRAFFIC_TYPE_UNSPECIFIED", None, False),
+        ("unspecified", None, False),
+        ("", None, False),
+        (None, None, False),
+        (5, None, False),
+        ("batch", None, True),
+        ("Flex", "flex", False),
+        ("ON_DEMAND_FLEX", "flex", False),
+        ("ON_DEMAND_PRIORITY", "priority", False),
+        ("scale", "scale", False),
+        ("x" * 1000, "x" * 64, False),
+    ],
+)
+def test_tiers_go_by_one_name(named: object, tier: str | None, batch: bool) -> None:
+    read = read_response(CHAT | {"service_tier": named})
+
+    assert (read.tier, read.batch) == (tier, batch)
 
 
 def test_a_field_called_provider_is_openrouters_only_beside_its_model_names() -> None:

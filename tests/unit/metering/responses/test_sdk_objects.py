@@ -239,10 +239,10 @@ class LiteLLMResponse(BaseModel):
 
 
 def test_litellms_provider_is_read_where_it_hides() -> None:
-    response = LiteLLMResponse(model="gemini-2.5-flash", usage=CHAT_COUNTS)
+    response = LiteLLMResponse(model="our-model", usage=CHAT_COUNTS)
     response._hidden_params["custom_llm_provider"] = "vertex_ai"
 
-    assert read_response(response) == Response("google", "gemini-2.5-flash", CHAT_USAGE)
+    assert read_response(response) == Response("google", "our-model", CHAT_USAGE)
 
 
 @dataclass(frozen=True)
