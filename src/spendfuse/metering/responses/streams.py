@@ -7,7 +7,7 @@ came until then stands: Anthropic tells the input at once, OpenAI nothing before
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar
 
@@ -43,11 +43,21 @@ class StreamUsage:
         25
     """
 
-    __slots__ = ("_host", "_message", "_metrics", "_model", "_partial", "_piece", "complete")
+    __slots__ = (
+        "_finished",
+        "_host",
+        "_message",
+        "_metrics",
+        "_model",
+        "_partial",
+        "_piece",
+        "complete",
+    )
 
     def __init__(self) -> None:
         self.complete = False
         """Whether the final counts have come; before that the usage is what is known so far."""
+        self._finished = False
         self._piece: object = None
         self._message: dict[str, Any] = {}
         self._metrics: object = None
@@ -98,7 +108,10 @@ class StreamUsage:
             if take is not None:
                 take(self, fields)
         elif fields.get("usage"):
-            self._take_last(event, is_last=_is_last_chunk(fields))
+            choices = items_of(fields.get("choices"))
+            # Some count as they go; OpenAI counts after its last word, litellm in a chunk with one.
+            is_last = self._finished or not choices or _has_finished(choices)
+            self._take_last(event, is_last=is_last)
         elif "choices" in fields:
             self._take_marks(event, fields)
         elif gemini_counts(fields) is not None:
@@ -111,7 +124,9 @@ class StreamUsage:
         self.complete = self.complete or is_last
 
     def _take_marks(self, event: object, fields: Mapping[str, Any]) -> None:
-        """Take what comes beside the choices: Azure's mark, and Groq's usage."""
+        """Take what chunks without usage tell: the end, Azure's mark, and Groq's usage."""
+        if _has_finished(items_of(fields["choices"])):
+            self._finished = True
         if fields.get("prompt_filter_results"):
             self._host = "azure"
         if fields_of(fields.get("x_groq")).get("usage"):
@@ -140,8 +155,7 @@ class StreamUsage:
     def _take_message_start(self, fields: Mapping[str, Any]) -> None:
         message = fields_of(fields.get("message"))
         # Anew: a client that tries again may send its events through the same accumulator.
-        self._message = {name: message.get(name) for name in ("id", "model")}
-        self._message |= {"type": "message", "usage": {}}
+        self._message = {"type": "message", "id": message.get("id"), "model": message.get("model")}
         self._take_message_usage(message)
 
     def _take_message_delta(self, fields: Mapping[str, Any]) -> None:
@@ -202,10 +216,8 @@ class StreamUsage:
     }
 
 
-def _is_last_chunk(fields: Mapping[str, Any]) -> bool:
-    """Tell the last chunk from those of providers that count as they go."""
-    choices = items_of(fields.get("choices"))
-    return not choices or any(fields_of(each).get("finish_reason") for each in choices)
+def _has_finished(choices: Sequence[object]) -> bool:
+    return any(fields_of(each).get("finish_reason") for each in choices)
 
 
 def _is_last_candidate(fields: Mapping[str, Any]) -> bool:

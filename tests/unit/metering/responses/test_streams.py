@@ -132,6 +132,10 @@ STREAMS: dict[str, tuple[list[Event], Response]] = {
         ],
         Response("", "mistral-large-latest", CHAT_USAGE),
     ),
+    "litellm, in a chunk with an empty choice": (
+        [chat_chunk(), chat_chunk(choices=STOP), chat_chunk(usage=CHAT_COUNTS)],
+        Response("openai", "gpt-4o-2024-08-06", CHAT_USAGE),
+    ),
     "a server that counts as it goes": (
         [
             chat_chunk(usage={"prompt_tokens": 19, "completion_tokens": 1}),
@@ -375,6 +379,19 @@ def test_a_model_named_at_the_beginning_holds_to_the_end() -> None:
     ]
 
     assert stream_of(events).response().model == "gpt-5"
+
+
+def test_anthropics_events_are_known_from_either_end() -> None:
+    assert stream_of(MESSAGE[:1]).response().provider == "anthropic"
+    assert stream_of(MESSAGE[3:]).response() == Response("anthropic", "", Usage(output_tokens=15))
+
+
+def test_a_message_is_complete_when_it_stops() -> None:
+    delta = {"type": "message_delta", "delta": {}, "usage": {"output_tokens": 15}}
+
+    assert not stream_of([MESSAGE[0], delta]).complete
+    assert stream_of([MESSAGE[0], delta, MESSAGE[-1]]).complete
+    assert not stream_of([MESSAGE[-1]]).complete
 
 
 def test_a_second_start_begins_anew() -> None:
