@@ -27,6 +27,8 @@ __all__ = ["Cost", "CostPart", "Price", "PriceBook", "PriceError", "UnknownModel
 BUILT_IN = Path(__file__).with_name("overrides.yaml")
 MAX_KEPT = 4096
 """Prices, and names without one: above it, the oldest goes."""
+_LONGEST = 2048
+"""Of a provider's and a model's name: no ARN is longer, and what is would fill the memory."""
 _Key = tuple[str, str, str | None, bool]
 _Value = TypeVar("_Value")
 
@@ -75,7 +77,8 @@ class PriceBook:
             "catalogue": snapshot.catalogue_json(self._catalogue, providers),
             "overrides": [each.document for each in self._overrides],
         }
-        return json.dumps(document, sort_keys=True)
+        # In its own order: of the overrides, later ones win.
+        return json.dumps(document)
 
     def price(
         self,
@@ -140,6 +143,8 @@ class PriceBook:
         if at.tzinfo is None:
             raise InputError(f"the time {at.isoformat()} has no time zone")
         provider, model, tier, batch = key
+        if len(provider) + len(model) > _LONGEST:
+            raise self._lookup.unknown(provider[:_LONGEST], model)
         with self._lock:
             if key in self._unknown:
                 raise self._lookup.unknown(provider, model)

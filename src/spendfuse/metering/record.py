@@ -7,7 +7,6 @@ in dollars is added for people.
 from __future__ import annotations
 
 import itertools
-import os
 import secrets
 from collections.abc import Mapping
 from datetime import datetime
@@ -16,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 from spendfuse.clock import utc_text
 from spendfuse.metering.attribution import MAX_ATTRIBUTES, Scalar, attribute_text
+from spendfuse.metering.forks import renew_after_fork
 from spendfuse.metering.usage import NO_USAGE, Usage
 
 Status = Literal["ok", "error", "cancelled"]
@@ -91,8 +91,7 @@ class RecordIds:
 
     def __init__(self) -> None:
         self._begin()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._begin)
+        renew_after_fork(self._begin)
 
     def _begin(self) -> None:
         # A forked child would otherwise go on with its parent's numbers.

@@ -13,9 +13,9 @@ from contextlib import suppress
 from threading import Lock, RLock
 
 from spendfuse.errors import InputError
+from spendfuse.metering.forks import renew_after_fork
 from spendfuse.metering.record import Record
 from spendfuse.metering.sinks.background import shown
-from spendfuse.metering.sinks.forks import renew_after_fork
 from spendfuse.metering.sinks.sink import SinkHealth
 
 logger = logging.getLogger(__name__)

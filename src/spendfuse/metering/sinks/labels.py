@@ -10,8 +10,8 @@ from threading import RLock
 from typing import NamedTuple
 
 from spendfuse.metering.attribution import MAX_ATTRIBUTE_BYTES, attribute_text
+from spendfuse.metering.forks import renew_after_fork
 from spendfuse.metering.record import Record
-from spendfuse.metering.sinks.forks import renew_after_fork
 
 MAX_LABEL_SETS = 1000
 OTHER = "other"

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from spendfuse.errors import UnavailableError
-from spendfuse.metering.sinks.forks import renew_after_fork
+from spendfuse.metering.forks import renew_after_fork
 
 logger = logging.getLogger(__name__)
 

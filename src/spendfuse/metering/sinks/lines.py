@@ -11,8 +11,8 @@ from threading import RLock
 from typing import Any, TextIO
 
 from spendfuse.errors import SettingsError
+from spendfuse.metering.forks import renew_after_fork
 from spendfuse.metering.record import Record
-from spendfuse.metering.sinks.forks import renew_after_fork
 
 _NOT_IN_LINES = {"\u2028": "\\u2028", "\u2029": "\\u2029", "\x85": "\\u0085"}
 """Some readers take these for ends of lines; within JSON they can be escaped."""

@@ -136,9 +136,6 @@ def _pack(pack_id: str, created_at: datetime, texts: list[str]) -> Pack:
 
 def _record_text(record: Record, room: int) -> str:
     raw = record.to_json()
-    if raw["latency_ms"] is None:
-        # The schema knows a number there, or nothing.
-        del raw["latency_ms"]
     text = _encode(raw)
     if len(text) > room:
         text = _encode(_cut(raw))

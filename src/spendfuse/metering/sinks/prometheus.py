@@ -20,9 +20,9 @@ from typing import NamedTuple, get_args
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from spendfuse.metering.forks import renew_after_fork
 from spendfuse.metering.record import Record, Status
 from spendfuse.metering.sinks.direct import DirectSink, UndeliverableError
-from spendfuse.metering.sinks.forks import renew_after_fork
 from spendfuse.metering.sinks.labels import MAX_LABEL_SETS, BoundedLabels, Labels
 from spendfuse.metering.sinks.sink import Sink
 from spendfuse.metering.sinks.spend_window import SpendWindow
