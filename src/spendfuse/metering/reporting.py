@@ -10,6 +10,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextvars import ContextVar
+from functools import cache
 from typing import Any, NamedTuple, Self, cast
 
 from spendfuse.metering.attribution import (
@@ -146,6 +147,14 @@ def mark_counted(thing: object) -> None:
         reports.counted(thing)
 
 
+@cache
+def _warn_once() -> None:
+    logger.warning(
+        "usage of a call was reported, but no meter is around it to take it (logged once); put "
+        "the middleware around the app, or @track_llm_cost on the function"
+    )
+
+
 def report_usage(
     model: str,
     usage: object,
@@ -166,7 +175,7 @@ def report_usage(
     """
     reports = _collector.get()
     if reports is None or len(reports) >= MAX_REPORTS:
-        logger.warning("usage of a call was reported, but no meter is around it to take it")
+        _warn_once()
         return False
     attribution = current_attribution()
     if values:

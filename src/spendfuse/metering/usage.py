@@ -145,6 +145,7 @@ class Usage(_Counts):
             and cached_input_tokens + cache_write_tokens <= input_tokens <= MAX_COUNT
             and 0 <= output_tokens <= MAX_COUNT
             and counts[COMMON:] == _RARE_DEFAULTS
+            and type(requests) is int
         ):
             _check(usage)
         return usage

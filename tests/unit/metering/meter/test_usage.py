@@ -24,6 +24,7 @@ COUNTS = st.integers(0, 10_000)
         ({"input_tokens": 10**5000}, ("input_tokens", "bits")),
         ({"reasoning_tokens": True}, ("reasoning_tokens", "True")),
         ({"requests": -2}, ("requests", "-2")),
+        ({"requests": True}, ("requests", "True")),
         ({"input_tokens": 5, "cached_input_tokens": 7}, ("cached_input_tokens", "7", "5")),
         (
             {"input_tokens": 9, "cached_input_tokens": 5, "cache_write_tokens": 6},
