@@ -105,7 +105,11 @@ class PriceBook:
             PriceError: it knows no price for this way of processing, or for a unit in use.
         """
         held = self._held.get((provider, model, tier, batch))
-        if held is None or not held[0] <= at < held[1]:
+        try:
+            holds = held is not None and held[0] <= at < held[1]
+        except TypeError:  # no zone, which _find says better
+            holds = False
+        if held is None or not holds:
             held = self._find((provider, model, tier, batch), at)
         price = held[2]
         return Cost(price.nano_usd(usage), price, usage)

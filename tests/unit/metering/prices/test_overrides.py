@@ -278,7 +278,11 @@ def test_the_version_tells_whose_prices_they_were(with_prices: Make, tmp_path: P
     assert PriceBook.standard(file).version != first
 
 
-def test_a_price_without_a_zone_in_its_time_is_refused(book: PriceBook) -> None:
+def test_a_time_without_a_zone_is_refused_however_well_the_price_is_known(
+    book: PriceBook,
+) -> None:
+    book.price("openai", "gpt-4o", IN, at=NOW)
+
     with pytest.raises(InputError, match="has no time zone"):
         book.price("openai", "gpt-4o", IN, at=datetime(2026, 1, 1))  # noqa: DTZ001
 
