@@ -88,7 +88,7 @@ class StreamUsage:
         if known is None:
             return None
         read = read_response(known, provider=provider or self._host)
-        asked_for = model if model and (read.provider == AWS or not read.model) else ""
+        asked_for = model if read.provider == AWS or not read.model else ""
         return read._replace(model=asked_for or read.model or self._model)
 
     def _known(self) -> object:
@@ -121,7 +121,8 @@ class StreamUsage:
 
     def _take_last(self, piece: object, *, is_last: bool) -> None:
         self._piece = piece
-        self.complete = self.complete or is_last
+        if is_last:
+            self.complete = True
 
     def _take_marks(self, event: object, fields: Mapping[str, Any]) -> None:
         """Take what chunks without usage tell: the end, Azure's mark, and Groq's usage."""
@@ -134,7 +135,7 @@ class StreamUsage:
 
     def _take_from_bedrock(self, fields: Mapping[str, Any]) -> None:
         metadata = fields.get("metadata")
-        if metadata and fields_of(metadata).get("usage"):
+        if fields_of(metadata).get("usage"):
             self._host = AWS
             self._take_last(metadata, is_last=True)
         raw = fields_of(fields.get("chunk")).get("bytes")

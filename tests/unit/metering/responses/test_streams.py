@@ -369,6 +369,7 @@ def test_the_model_asked_for_holds_where_the_events_name_none_and_on_bedrock() -
     assert stream_of(CHAT).response("azure", "my-deployment").model == "gpt-4o-2024-08-06"
     assert stream_of(converse).response(model="us.amazon.nova").model == "us.amazon.nova"
     assert stream_of(invoke).response(model="us.claude").model == "us.claude"
+    assert stream_of(STREAMS["cohere"][0]).response(model="command-a").model == "command-a"
     assert stream_of(CHAT).response("mine").provider == "mine"
 
 
@@ -379,6 +380,55 @@ def test_a_model_named_at_the_beginning_holds_to_the_end() -> None:
     ]
 
     assert stream_of(events).response().model == "gpt-5"
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["response.completed", "response.incomplete", "response.failed", "response.done"],
+)
+def test_however_a_response_ends_its_usage_is_read(kind: str) -> None:
+    stream = stream_of([responses_event(kind, usage=GPT5_COUNTS)])
+
+    assert stream.complete
+    assert stream.response() == Response("openai", "gpt-5", GPT5_USAGE)
+
+
+@pytest.mark.parametrize(
+    "kind", ["image_generation.completed", "image_edit.completed", "transcript.text.done"]
+)
+def test_events_that_have_their_usage_themselves_are_read(kind: str) -> None:
+    stream = stream_of([{"type": kind, "usage": GPT5_COUNTS}])
+
+    assert stream.complete
+    assert stream.response(model="m") == Response("", "m", GPT5_USAGE)
+
+
+def test_a_chunk_of_usage_alone_is_the_last() -> None:
+    assert stream_of(CHAT[-1:]).complete
+
+
+def test_geminis_objects_are_complete_when_they_finish() -> None:
+    chunk = {
+        "candidates": [{"finish_reason": "STOP"}],
+        "usage_metadata": {"prompt_token_count": 8, "candidates_token_count": 2},
+    }
+
+    assert stream_of([chunk]).complete
+    assert not stream_of([chunk | {"candidates": None}]).complete
+
+
+def test_metadata_without_usage_leaves_what_was_known() -> None:
+    events, expected = STREAMS["converse"]
+    later = {"metadata": {"metrics": {"latencyMs": 1}}}
+
+    assert stream_of([*events, later]).response() == expected
+    assert stream_of([later]).response() is None
+
+
+def test_the_id_of_a_message_tells_its_host() -> None:
+    start = {"type": "message_start", "message": {"id": "msg_vrtx_1", "usage": {"input_tokens": 5}}}
+
+    assert stream_of([start]).response().provider == "google"
 
 
 def test_anthropics_events_are_known_from_either_end() -> None:
@@ -451,6 +501,7 @@ class Hostile:
         [],
         Hostile(),
         {"chunk": {"bytes": b"{token"}},
+        {"chunk": {"bytes": "token"}},
         {"chunk": {"bytes": b'["token"]'}},
         {"type": ["unhashable"]},
         {"type": "message_start", "message": 5},
