@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import demo, metering, middleware, queue, sinks, synth
+from benchmarks import demo, integrations, metering, middleware, queue, sinks, synth
 
 BENCHMARKS = {
     "demo": demo.run,
+    "integrations": integrations.run,
     "metering": metering.run,
     "middleware": middleware.run,
     "queue": queue.run,

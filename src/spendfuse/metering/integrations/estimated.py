@@ -90,9 +90,18 @@ _INSIDE = frozenset(
 )
 
 
+_TEXTS_AND_INSIDE = _TEXTS | _INSIDE
+
+
 def event_bytes(event: object) -> int:
     """Return the bytes of text that one event of a stream adds to the output."""
     fields = _fields(event)
+    choices = fields.get("choices")
+    if type(choices) is list:
+        total = 0
+        for choice in choices:
+            total += _choice_bytes(_fields(choice))
+        return total
     kind = fields.get("type")
     # Other events repeat what the deltas said; audio is no text.
     if isinstance(kind, str) and (not kind.endswith("delta") or "audio" in kind):
@@ -100,15 +109,25 @@ def event_bytes(event: object) -> int:
     return _added_bytes(fields)
 
 
+def _choice_bytes(choice: Mapping[str, Any]) -> int:
+    """Look first where most chunks have their words: this runs once an event."""
+    delta = _fields(choice.get("delta"))
+    content = delta.get("content")
+    if type(content) is str and content:
+        return text_bytes(content)
+    return _added_bytes(delta or choice)
+
+
 def _added_bytes(fields: Mapping[str, Any]) -> int:
     total = 0
-    for name, value in fields.items():
+    for name in _TEXTS_AND_INSIDE & fields.keys():
+        value = fields[name]
         if not value:
             continue
         if name in _INSIDE:
             for part in value if isinstance(value, list) else (value,):
                 total += text_bytes(part) if isinstance(part, str) else _added_bytes(_fields(part))
-        elif name in _TEXTS and isinstance(value, str):
+        elif isinstance(value, str):
             total += text_bytes(value)
     return total
 
