@@ -95,18 +95,13 @@ class Price:
         if self.unpriced_tokens or usage[FIRST_NOT_TOKENS:] != _OTHER_DEFAULTS:
             self._check(usage)
         # What overlaps without being said (cached audio) could go below zero by its rounding.
-        return -(-total // SCALE) if total > 0 else self._nothing(usage)
+        return -(-total // SCALE) if total > 0 else 0
 
     def _terms_at(self, input_tokens: int) -> Terms:
         for start, terms in self.tiers:
             if input_tokens > start:
                 return terms
         return self.terms
-
-    def _nothing(self, usage: Usage) -> int:
-        """Return 0 for a usage of nothing, or of what is free; never for want of a price."""
-        self._check(usage)
-        return 0
 
     def _check(self, usage: Usage) -> None:
         missing = [name for name in self.unpriced if usage[_INDEX[name]]]
@@ -184,8 +179,8 @@ def compiled(
     tier: str = "standard",
     is_free: bool = False,
 ) -> Price:
-    """Compile rates; what is free costs nothing, whatever is counted."""
-    rates = {} if is_free else with_joins(rates)
+    """Compile rates; what is free has none, and costs nothing whatever is counted."""
+    rates = with_joins(rates)
     starts = sorted({start for rate in rates.values() for start, _ in rate.tiers}, reverse=True)
     unpriced = () if is_free else _unpriced(set(rates))
     return Price(

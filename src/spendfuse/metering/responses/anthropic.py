@@ -24,7 +24,13 @@ def read(fields: Mapping[str, Any], provider: str) -> Response:
     given = fields_of(counts)
     tier, batch = tier_and_batch(given.get("service_tier"), given.get("speed"))
     name = provider or provider_of(text_of(fields.get("id")))
-    return Response(name, model_of(fields), usage_from(counts, provider=name), tier, batch)
+    model = _placed(model_of(fields), given.get("inference_geo"), name)
+    return Response(name, model, usage_from(counts, provider=name), tier, batch)
+
+
+def _placed(model: str, place: object, provider: str) -> str:
+    """Return the model as the price book has it where inference in one country costs more."""
+    return f"us/{model}" if model and place == "us" and provider == "anthropic" else model
 
 
 def provider_of(message_id: str) -> str:
