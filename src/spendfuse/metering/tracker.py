@@ -171,18 +171,22 @@ class CostTracker:
         response: object,
         *,
         provider: str = "",
+        model: str = "",
         latency_ms: int | None = None,
         **options: Any,
     ) -> Record:
         """Record the call that gave this response: an SDK's object, or the dict it came from.
 
-        Raises:
-            UsageError: the response has no usage that we know; nothing was recorded.
-            UnknownModelError: as ``track``.
+        ``model`` is for responses that don't name theirs, such as Bedrock's Converse. A response
+        without usage that we know is recorded without a price. Options and errors as for
+        ``track``.
         """
-        read = read_response(response, provider=provider)
+        try:
+            read = read_response(response, provider=provider)
+        except UsageError:
+            return self.track(model, response, provider=provider, latency_ms=latency_ms, **options)
         return self.track(
-            read.model,
+            read.model or model,
             read.usage,
             provider=read.provider,
             latency_ms=latency_ms,

@@ -55,7 +55,7 @@ class _Counts(NamedTuple):
 
 
 FIELDS: tuple[str, ...] = _Counts._fields
-COMMON = 5
+COMMON = 6
 """The first fields, which most calls have; all others are checked only when one is set."""
 FIRST_NOT_TOKENS = FIELDS.index("characters")
 _RARE_DEFAULTS = tuple(_Counts())[COMMON:]
@@ -140,10 +140,11 @@ class Usage(_Counts):
         if not (
             type(input_tokens) is type(output_tokens) is type(cached_input_tokens) is int
             and type(cache_write_tokens) is type(cache_write_1h_tokens) is int
+            and type(reasoning_tokens) is int
             and 0 <= cache_write_1h_tokens <= cache_write_tokens
             and cached_input_tokens >= 0
             and cached_input_tokens + cache_write_tokens <= input_tokens <= MAX_COUNT
-            and 0 <= output_tokens <= MAX_COUNT
+            and 0 <= reasoning_tokens <= output_tokens <= MAX_COUNT
             and counts[COMMON:] == _RARE_DEFAULTS
             and type(requests) is int
         ):

@@ -276,3 +276,30 @@ def test_closing_closes_the_sinks(tracker, sink) -> None:
     tracker.close()
 
     assert sink.is_closed
+
+
+def test_a_response_is_tracked_with_the_model_that_it_names(tracker) -> None:
+    response = {"model": "gpt-4o-2024-08-06", "usage": USAGE, "service_tier": "default"}
+    record = tracker.track_response(response, latency_ms=420, user="u1")
+
+    assert (record.model, record.cost_nano_usd) == ("gpt-4o-2024-08-06", NANO)
+    assert (record.latency_ms, record.attributes) == (420, {"user": "u1"})
+
+
+def test_a_response_that_names_no_model_is_told_it(tracker) -> None:
+    response = {"output": {"message": {}}, "usage": {"inputTokens": 1000, "outputTokens": 100}}
+    record = tracker.track_response(
+        response, provider="bedrock", model="us.anthropic.claude-haiku-4-5-20251001-v1:0"
+    )
+
+    # $1.10 and $5.50 a million, in a region.
+    assert record.cost_nano_usd == 1000 * 1100 + 100 * 5500
+
+
+@pytest.mark.parametrize("response", [None, {"choices": []}, "text", {"usage": {"x": 1}}])
+def test_a_response_without_usage_is_recorded_without_a_price(tracker, response) -> None:
+    record = tracker.track_response(response, model="gpt-4o")
+
+    assert (record.model, record.cost_nano_usd) == ("gpt-4o", None)
+    assert record.problem
+    assert tracker.health().refused == 1
