@@ -54,6 +54,28 @@ def test_a_price_holds_from_its_date_in_whatever_order_it_is_asked_for(
         assert BOOK.price(provider, model, IN, at=at).usd == Decimal(usd)
 
 
+DATED = [
+    (provider, model)
+    for provider, model in BOOK.names()
+    if provider in {"openai", "anthropic", "google", "aws", "deepseek", "mistral", "x-ai"}
+    and any(BOOK.turns(provider, model, at=NOW))
+]
+MOMENTS = st.datetimes(datetime(2024, 6, 1), datetime(2027, 2, 1), timezones=st.just(UTC))  # noqa: DTZ001
+
+
+@given(st.sampled_from(DATED), st.lists(MOMENTS, min_size=2, max_size=8), st.booleans())
+def test_what_is_kept_holds_for_no_moment_longer_than_it_should(
+    name: tuple[str, str], moments: list[datetime], batch: bool
+) -> None:
+    for at in moments:
+        try:
+            kept = BOOK.price(*name, Usage(), at=at, batch=batch).price
+        except PriceError:
+            continue
+        anew = BOOK._lookup.held(*name, at=at, tier=None, batch=batch).price
+        assert (kept.rates, kept.valid_from) == (anew.rates, anew.valid_from)
+
+
 def test_a_time_is_the_same_in_every_zone(book: PriceBook) -> None:
     there = timezone(timedelta(hours=9))
 

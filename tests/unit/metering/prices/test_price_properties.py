@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from unit.metering.prices.listed import NOW
 from unit.metering.prices.usages import added, more, plain_usages, usages
 
-from spendfuse.metering.price import Price
+from spendfuse.metering.catalogue import Rate
+from spendfuse.metering.price import Price, compiled
 from spendfuse.metering.price_book import PriceBook
 from spendfuse.metering.usage import Usage
 
@@ -140,6 +141,15 @@ def _inside(value: object) -> Iterator[object]:
     elif hasattr(value, "__dataclass_fields__"):
         for name in value.__dataclass_fields__:
             yield from _inside(getattr(value, name))
+
+
+def test_parts_that_overlap_without_saying_so_never_cost_less_than_nothing() -> None:
+    usd = {"input_tokens": 10, "cached_input_tokens": 1, "input_image_tokens": 2}
+    rates = {unit: Rate(Decimal(amount)) for unit, amount in usd.items()}
+    price = compiled(rates, provider="x", model="m", version="v", source="")
+    seen_again = Usage(input_tokens=100, cached_input_tokens=100, input_image_tokens=100)
+
+    assert price.nano_usd(seen_again) == 0
 
 
 @pytest.mark.parametrize("provider", sorted({provider for provider, _ in BOOK.names()}))
