@@ -152,6 +152,21 @@ def test_parts_that_overlap_without_saying_so_never_cost_less_than_nothing() -> 
     assert price.nano_usd(seen_again) == 0
 
 
+@pytest.mark.parametrize(("own", "nano"), [(None, 6 * 10**9), ("3", 3 * 10**9)])
+def test_cached_audio_costs_what_audio_does_where_the_list_has_no_discount_for_it(
+    own: str | None, nano: int
+) -> None:
+    usd = {"input_tokens": "2", "cached_input_tokens": "1", "input_audio_tokens": "6"}
+    usd |= {"cached_audio_tokens": own} if own else {}
+    rates = {unit: Rate(Decimal(amount)) for unit, amount in usd.items()}
+    price = compiled(rates, provider="x", model="m", version="v", source="")
+    heard_again = dict.fromkeys(
+        ["input_tokens", "cached_input_tokens", "input_audio_tokens", "cached_audio_tokens"], 10**6
+    )
+
+    assert price.nano_usd(Usage(**heard_again)) == nano
+
+
 @pytest.mark.parametrize("provider", sorted({provider for provider, _ in BOOK.names()}))
 def test_every_price_of_every_provider_is_whole_nano_dollars_and_none_is_negative(
     provider: str,
