@@ -11,11 +11,13 @@ import os
 import queue
 import threading
 import weakref
+from contextlib import suppress
 from functools import cache
 from typing import Protocol
 
 EXIT_SECONDS = 2.0
 """How long the end of the process waits for the thread."""
+_TRIES = 10
 
 
 class Unfinished(Protocol):
@@ -64,16 +66,25 @@ class Abandoned:
     def settle_all(self) -> None:
         """Settle what was dropped, and what is still open."""
         self.wait(EXIT_SECONDS)
-        for unfinished in list(self._open):
+        for unfinished in self._still_open():
             unfinished.settle()
+
+    def _still_open(self) -> list[Unfinished]:
+        for _ in range(_TRIES):
+            with suppress(RuntimeError):  # another thread has begun a stream meanwhile
+                return list(self._open)
+        return []
 
     def _start(self) -> None:
         with self._lock:
             if self._thread is None:
-                self._thread = threading.Thread(
+                thread = threading.Thread(
                     target=self._run, args=(self._dropped,), name="spendfuse-streams", daemon=True
                 )
-                self._thread.start()
+                # None can be had when the process ends, or has too many: the next may begin one.
+                with suppress(RuntimeError):
+                    thread.start()
+                    self._thread = thread
 
     @staticmethod
     def _run(dropped: queue.SimpleQueue[Unfinished | threading.Event]) -> None:

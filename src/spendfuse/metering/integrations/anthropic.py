@@ -19,13 +19,14 @@ OPERATIONS: Mapping[str, Operation] = {
 """What costs money and answers in the same connection. Batches come with a later call."""
 
 _HOSTS: Mapping[str, str] = {
+    "AnthropicAWS": "anthropic",
     "AnthropicBedrock": "aws",
     "AnthropicBedrockMantle": "aws",
     "AnthropicVertex": "google",
     "AnthropicGoogleCloud": "google",
     "AnthropicFoundry": "azure",
 }
-"""Who sends the bill, by the client's class: a proxy may stand at its address."""
+"""Whose prices hold, by the client's class: a proxy may stand at its address."""
 
 _Client = TypeVar("_Client")
 

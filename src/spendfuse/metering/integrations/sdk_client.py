@@ -23,8 +23,11 @@ from spendfuse.metering.integrations.stream_watch import StreamWatch
 from spendfuse.metering.integrations.taps import watch_body, watch_events
 from spendfuse.metering.reporting import mark_counted
 
-_METER = "_spendfuse_meter"
 _RAW_MODE = "X-Stainless-Raw-Response"
+_UNSENT = frozenset(("ConnectTimeout", "PoolTimeout"))
+"""The HTTP library's errors below a time-out that happened before the request was out."""
+_OURS = ("stream_options", "include_usage")
+"""What we add to a request, as a server may name it that doesn't know it."""
 _Client = TypeVar("_Client")
 
 
@@ -98,7 +101,6 @@ class ClientMeter:
                 "request": (self._async_request if is_async else self._request)(client, request),
                 "copy": copied,
                 "with_options": copied,
-                _METER: self,
             }
         )
         return client
@@ -189,7 +191,7 @@ class ClientMeter:
 
     def _takes_back(self, begun: Begun, options: Any, error: Exception) -> bool:
         """Return whether the call shall be sent again without what we added to it."""
-        if begun.unasked is None or "stream_options" not in str(error):
+        if begun.unasked is None or not any(name in str(error) for name in _OURS):
             return False
         # This server doesn't know it. From now on its streams are estimated.
         self._may_ask = False
@@ -228,7 +230,9 @@ class ClientMeter:
             # The answer came, and the app's own type refused it.
             begun.call.answered(begun.unparsed[-1], status=status_of(error), error=error)
         else:
-            begun.call.failed(error, was_sent=isinstance(error, self._sdk.timeouts))
+            is_timeout = isinstance(error, self._sdk.timeouts)
+            was_sent = is_timeout and type(error.__cause__).__name__ not in _UNSENT
+            begun.call.failed(error, was_sent=was_sent)
 
     def _quietly(self, step: Callable[..., Any], *args: Any) -> Any:
         try:

@@ -76,13 +76,12 @@ class StreamWatch:
         self._settle(self.left, None)
 
     def dropped(self) -> None:
-        if not self._call.is_reported:
+        # A stream that was open across a fork is its parent's.
+        if not self._call.is_reported and self._made_in == os.getpid():
             abandoned().drop(self)
 
     def settle(self) -> None:
-        # A stream that was open across a fork is its parent's.
-        if self._made_in == os.getpid():
-            self._settle(self.left, None)
+        self._settle(self.left, None)
 
     def __del__(self) -> None:
         self.dropped()

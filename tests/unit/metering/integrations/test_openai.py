@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import io
+import os
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -567,6 +568,30 @@ def test_a_finished_stream_counts_once_whatever_is_done_with_it_afterwards(
     assert len(tracker.calls) == 1
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_stream_that_was_open_across_a_fork_is_its_parents(
+    client: openai.OpenAI, provider: ProviderStandIn, tracker: Recording
+) -> None:
+    go_on = cut_short(provider)
+    events = stream(client)
+    next(events)
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            del events
+            gc.collect()
+            code = 0 if abandoned().wait(5) and not tracker.calls else 2
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    go_on.set()
+    events.close()
+
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert len(tracker.calls) == 1
+
+
 def test_streams_that_are_open_when_the_process_ends_are_counted(
     client: openai.OpenAI, provider: ProviderStandIn, tracker: Recording
 ) -> None:
@@ -912,6 +937,27 @@ def test_a_call_that_timed_out_may_be_billed_its_input(
     assert (tracker.call.status, tracker.call.error_type) == ("error", "APITimeoutError")
     assert tracker.call.usage == Usage(input_tokens=5)
     assert is_estimated(tracker)
+
+
+def test_a_call_that_never_got_a_connection_is_billed_nothing(
+    provider: ProviderStandIn, tracker: Recording
+) -> None:
+    go_on = cut_short(provider)
+    http = openai.DefaultHttpxClient(
+        limits=type(openai.DEFAULT_CONNECTION_LIMITS)(max_connections=1)
+    )
+    with openai.OpenAI(
+        api_key="k", base_url=provider.base, max_retries=0, http_client=http
+    ) as bare:
+        client = metered(bare, tracker)
+        events = stream(client)
+        with pytest.raises(openai.APITimeoutError):
+            client.chat.completions.create(model="gpt-4o", messages=MESSAGES, timeout=0.1)
+        go_on.set()
+        events.close()
+
+    assert tracker.calls[0].error_type == "APITimeoutError"
+    assert tracker.calls[0].usage == NOTHING_USED
 
 
 class Fuse(pydantic.BaseModel):
