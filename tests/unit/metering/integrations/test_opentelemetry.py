@@ -302,6 +302,8 @@ def test_bedrock_is_billed_by_the_id_that_was_requested() -> None:
         ({"ai.operationId": "ai.generateText.doGenerate"}, "inference"),
         ({"ai.operationId": "ai.generateText"}, "other"),
         ({"gen_ai.request.model": "m", "gen_ai.usage.input_tokens": 1}, "inference"),
+        ({"gen_ai.response.model": "m", "gen_ai.usage.input_tokens": 1}, "inference"),
+        ({"gen_ai.usage.input_tokens": 1}, "other"),
         ({"gen_ai.request.model": "m"}, "other"),
         ({"http.request.method": "GET"}, "other"),
     ],
