@@ -60,8 +60,8 @@ class Background:
             call.unsaid()
 
 
-class RetrievalWatch(StreamWatch):
-    """Watches the events of a response that can be retrieved again: only its end counts."""
+class UsageWatch(StreamWatch):
+    """Watches a stream that counts only if it says what was used, such as one that is resumed."""
 
     __slots__ = ()
 

@@ -15,13 +15,14 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
 from spendfuse.metering.attribution import Scalar
-from spendfuse.metering.integrations.background import Background, RetrievalWatch, running_id
+from spendfuse.metering.integrations.background import Background, UsageWatch, running_id
 from spendfuse.metering.integrations.body_watch import BodyWatch
 from spendfuse.metering.integrations.call import Estimate, MeteredCall, status_of
 from spendfuse.metering.integrations.meter import Meter
 from spendfuse.metering.integrations.stream_watch import StreamWatch
 from spendfuse.metering.integrations.taps import watch_body, watch_events
 from spendfuse.metering.reporting import mark_counted
+from spendfuse.metering.responses.fields import fields_of
 
 _RAW_MODE = "X-Stainless-Raw-Response"
 _UNSENT = frozenset(("ConnectTimeout", "PoolTimeout"))
@@ -37,6 +38,9 @@ class Operation(NamedTuple):
     estimate: Estimate
     usage_on_request: bool = False
     """Whether its streams say what was used only if ``include_usage`` is asked for."""
+
+
+_NEW = Operation("none")
 
 
 class Sdk(NamedTuple):
@@ -63,8 +67,9 @@ class Begun:
     """The request's body without our ``include_usage``; None where we asked for nothing."""
     unparsed: list[Any] = field(default_factory=list)
     """The answer as it was before the app's parser ran, which may fail on it."""
-    is_retrieval: bool = False
-    """Whether it only asks how an earlier call is getting on."""
+    counts_by_usage: bool = False
+    """Whether it counts only if its answer has usage: it asks how an earlier call is getting on, or
+    its endpoint is newer than this file."""
 
 
 class ClientMeter:
@@ -159,11 +164,15 @@ class ClientMeter:
     def _begin(self, client: Any, options: Any, more: Mapping[str, Any]) -> Begun | None:
         operation, headers = self._operation(options), options.headers
         raw_mode = headers.get(_RAW_MODE, "") if isinstance(headers, Mapping) else ""
-        if operation is None:
-            earlier = self._background.call_of(options.url)
-            return None if earlier is None else Begun(earlier, raw_mode, is_retrieval=True)
+        earlier = self._background.call_of(options.url) if operation is None else None
+        if earlier is not None:
+            return Begun(earlier, raw_mode, counts_by_usage=True)
         body = options.json_data if isinstance(options.json_data, Mapping) else {}
         extra = options.extra_json or {}
+        is_new = operation is None and options.method.lower() == "post" and body.get("model")
+        operation = _NEW if is_new else operation
+        if operation is None:
+            return None
         call = MeteredCall(
             self._tracker,
             provider=self._provider or self._sdk.provider_of(client),
@@ -172,7 +181,7 @@ class ClientMeter:
             body=body,
             estimate=operation.estimate,
         )
-        begun = Begun(call, raw_mode)
+        begun = Begun(call, raw_mode, counts_by_usage=bool(is_new))
         if callable(options.post_parser):
             options.post_parser = _keeping(begun.unparsed, options.post_parser)
         asks = operation.usage_on_request and more.get("stream") and raw_mode != "stream"
@@ -205,26 +214,36 @@ class ClientMeter:
 
     def _answered(self, begun: Begun, result: Any, parsed: Any) -> None:
         call = begun.call
+        if begun.raw_mode == "stream" and begun.counts_by_usage:
+            return
         if begun.raw_mode == "stream":
             watch_body(result.http_response, BodyWatch(call, result.headers))
         elif isinstance(parsed, self._sdk.streams):
-            watch = (
-                RetrievalWatch(call)
-                if begun.is_retrieval
-                else StreamWatch(call, hides_usage=begun.unasked is not None)
-            )
-            watch_events(parsed, watch, is_async=hasattr(type(parsed), "__aiter__"))
+            self._watch(begun, parsed)
         elif running := running_id(parsed):
             self._background.put(running, call)
-        else:
+        elif not begun.counts_by_usage or fields_of(parsed).get("usage") is not None:
             call.answered(begun.unparsed[-1] if begun.unparsed else parsed)
             self._background.forget(parsed)
         mark_counted(result)
         mark_counted(parsed)
 
+    def _watch(self, begun: Begun, stream: Any) -> None:
+        call = begun.call
+        watch = (
+            UsageWatch(call)
+            if begun.counts_by_usage
+            else StreamWatch(call, hides_usage=begun.unasked is not None)
+        )
+        try:
+            watch_events(stream, watch, is_async=hasattr(type(stream), "__aiter__"))
+        except AttributeError:
+            self._tracker.refuse("streams of this version of the SDK can't be watched")
+            call.unsaid()
+
     def _failed(self, begun: Begun, error: BaseException) -> None:
         mark_counted(error)
-        if begun.is_retrieval:
+        if begun.counts_by_usage:
             return
         if begun.unparsed:
             # The answer came, and the app's own type refused it.

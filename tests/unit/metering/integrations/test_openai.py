@@ -238,6 +238,22 @@ def test_what_costs_nothing_is_not_tracked(
     assert not tracker.refused
 
 
+def test_an_endpoint_of_tomorrow_counts_if_its_answer_has_usage(
+    client: openai.OpenAI, provider: ProviderStandIn, tracker: Recording
+) -> None:
+    body = {"model": "gpt-4o", "messages": MESSAGES}
+    provider.script += [json_answer(chat()), json_answer({"ok": True}), json_answer({}, status=500)]
+    provider.script.append(sse_answer(chunk("It melts."), LAST, USAGE_ALONE))
+    client.post("/thoughts", cast_to=object, body=body)
+    client.post("/thoughts", cast_to=object, body=body)
+    with pytest.raises(openai.InternalServerError):
+        client.post("/thoughts", cast_to=object, body=body)
+    kind = openai.Stream[Any]
+    list(client.post("/thoughts", cast_to=object, body=body, stream=True, stream_cls=kind))
+
+    assert [call.usage for call in tracker.calls] == [CHAT_USAGE, CHAT_USAGE]
+
+
 def test_a_client_metered_twice_counts_once_for_its_later_meter(
     client: openai.OpenAI, provider: ProviderStandIn, tracker: Recording
 ) -> None:
@@ -407,6 +423,34 @@ def test_a_stream_counts_where_it_began_and_not_where_it_ends(
         list(events)
 
     assert tracker.call.attribution.attributes["user"] == "u1"
+
+
+class Elsewhere(openai.Stream[Any]):
+    """A stream of a later SDK, which keeps its iterator under another name."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._events = self.__dict__.pop("_iterator")
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._events)
+
+
+def test_a_stream_that_can_not_be_watched_reaches_the_app_and_counts_its_input(
+    client: openai.OpenAI, provider: ProviderStandIn, tracker: Recording
+) -> None:
+    provider.script.append(sse_answer(chunk("It melts."), LAST))
+    events = client.post(
+        "/chat/completions",
+        cast_to=object,
+        body={"model": "gpt-4o", "messages": MESSAGES, "stream_options": {"include_usage": False}},
+        stream=True,
+        stream_cls=Elsewhere,
+    )
+
+    assert len(list(events)) == 2
+    assert tracker.refused == ["streams of this version of the SDK can't be watched"]
+    assert (tracker.call.status, tracker.call.usage) == ("ok", Usage(input_tokens=5))
 
 
 def cut_short(provider: ProviderStandIn) -> threading.Event:
