@@ -46,7 +46,13 @@ PROVIDERS: Mapping[str, str] = {
     "xai": "x-ai",
 }
 """Other names of the price book's providers."""
-_HOSTS = (("bedrock", "aws"), ("azure", "azure"), ("az_ai_", "azure"), ("vertex", "google"))
+_HOSTS = (
+    ("bedrock", "aws"),
+    ("sagemaker", "aws"),
+    ("azure", "azure"),
+    ("az_ai_", "azure"),
+    ("vertex", "google"),
+)
 """What tells the seller wherever it stands: azure_openai is Azure, anthropic_bedrock is Bedrock."""
 _SEPARATORS = re.compile(r"[\s._-]+")
 

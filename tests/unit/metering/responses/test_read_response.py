@@ -548,13 +548,15 @@ def test_models_of_one_house_tell_the_provider(models: str, provider: str) -> No
 @pytest.mark.parametrize(
     ("theirs", "ours"),
     [
-        ("bedrock bedrock_converse sagemaker", "aws"),
+        ("bedrock bedrock_converse sagemaker sagemaker_chat amazon_nova", "aws"),
         ("vertex_ai vertex_ai_beta gemini", "google"),
         ("azure azure_ai", "azure"),
         ("openai text-completion-openai", "openai"),
         ("xai", "x-ai"),
         ("cohere cohere_chat", "cohere"),
         ("together_ai", "together"),
+        ("voyage", "voyageai"),
+        ("moonshot", "moonshotai"),
         ("fireworks_ai", "fireworks"),
         ("ollama", "ollama"),
     ],
