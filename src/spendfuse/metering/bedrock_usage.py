@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from spendfuse.metering.usage import Usage, UsageError
+from spendfuse.metering.usage import Usage, UsageError, shown_value
 
 Entry = Mapping[str, Any]
 
@@ -70,13 +70,8 @@ def _count(entry: Entry, body: Mapping[str, Any], names: tuple[str, str, str, st
     candidates = [section(entry, place).get(logged), *(body.get(each) for each in in_body)]
     value = next((each for each in candidates if each is not None), 0)
     if type(value) is not int or value < 0:
-        # By its type: what stands where a count belongs may be anything.
-        raise UsageError(f"{logged} must be a whole number, got {_shown(value)}")
+        raise UsageError(f"{logged} must be a whole number, got {shown_value(value)}")
     return value
-
-
-def _shown(value: object) -> str:
-    return str(value) if type(value) is int else type(value).__name__
 
 
 def _body_usage(body: object) -> dict[str, Any]:

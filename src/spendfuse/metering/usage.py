@@ -13,6 +13,7 @@ from spendfuse.errors import InputError
 
 MAX_COUNT = 10**12
 """More than any one call can use: a larger count is a unit error."""
+_SHOWN_CHARACTERS = 60
 
 
 class UsageError(InputError):
@@ -165,24 +166,29 @@ class Usage(_Counts):
 def _check(usage: Usage) -> None:
     for name, count in zip(FIELDS, usage, strict=True):
         if type(count) is not int:
-            raise UsageError(f"{name} must be a whole number, got {_shown(count)}")
+            raise UsageError(f"{name} must be a whole number, got {shown_value(count)}")
         if count < 0:
-            raise UsageError(f"{name} must not be negative, got {_shown(count)}")
+            raise UsageError(f"{name} must not be negative, got {shown_value(count)}")
         if count > MAX_COUNT:
-            raise UsageError(f"{name} must be at most {MAX_COUNT}, got {_shown(count)}")
+            raise UsageError(f"{name} must be at most {MAX_COUNT}, got {shown_value(count)}")
     _check_cache(usage)
     _check_parts(usage)
 
 
-def _shown(value: object) -> str:
-    if isinstance(value, (str, bytes)):
-        # It may be somebody's prompt, and errors are logged.
+def shown_value(value: object) -> str:
+    """Return what may be said of a value in an error: numbers, and of all else what it is.
+
+    It may be somebody's prompt, and errors are logged and recorded.
+    """
+    if isinstance(value, str | bytes | bytearray):
         return f"text of {len(value)} characters"
+    if not isinstance(value, bool | int | float | None):
+        return f"a {type(value).__name__}"
     try:
         text = repr(value)
     except ValueError:  # an int of more digits than Python prints
-        return f"a number of {value.bit_length() if isinstance(value, int) else '?'} bits"
-    return text if len(text) <= 60 else f"{text[:57]}..."  # noqa: PLR2004 (a line of a log)
+        return f"a number of {int(value).bit_length()} bits"
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
 
 
 def _check_cache(usage: Usage) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
 from spendfuse.metering.responses.conventions import is_google, settle
 from spendfuse.metering.responses.fields import NO_FIELDS, fields_of, text_of
 from spendfuse.metering.responses.names import KNOWN, NAMES, TOTAL, Entry, Group, Names
-from spendfuse.metering.usage import COMMON, FIELDS, MAX_COUNT, Usage, UsageError
+from spendfuse.metering.usage import COMMON, FIELDS, MAX_COUNT, Usage, UsageError, shown_value
 
 # Dicts of these alone, which is what most callers have by hand, need no table.
 _PLAIN_CHAT = frozenset(("prompt_tokens", "completion_tokens", "total_tokens"))
@@ -20,6 +21,8 @@ _PLAIN_OWN = frozenset(FIELDS[:COMMON])
 _ITEM_COUNTS = ("tokenCount", "token_count", "inputTokens")
 _SHOWN_NAMES = 12
 _SHOWN_CHARACTERS = 60
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}")
+"""What looks like a field's name, and not like somebody's text that became a key."""
 
 
 def usage_from(counts: object, *, provider: str = "", strict: bool = False) -> Usage:
@@ -43,7 +46,7 @@ def usage_from(counts: object, *, provider: str = "", strict: bool = False) -> U
     Args:
         counts: a mapping, or an SDK's usage object; a ``Usage`` comes back as it is.
         provider: who sent it, where the names alone don't tell (xAI without a total, Google).
-        strict: refuse unknown names, for what a person typed.
+        strict: refuse unknown names, and show in errors what was given, for what a person typed.
 
     Raises:
         UsageError: a count is negative, no whole number (12.0 is one; True, "12" and NaN are
@@ -79,7 +82,7 @@ def _usage_from_any(counts: object, *, provider: str, strict: bool) -> Usage:
             f"usage must be a mapping of counts or an object that has some, got {_kind(counts)}"
         )
     if strict:
-        _refuse_unknown(given, NAMES)
+        _check_strictly(given, NAMES)
     found: dict[str, int] = {}
     added: dict[str, int] = {}
     _collect(given, NAMES, found, added)
@@ -123,7 +126,7 @@ def _collect_group(
         return
     counts = fields_of(value)
     if counts is NO_FIELDS:
-        raise UsageError(f"{name} must be an object with counts, got {_shown(value)}")
+        raise UsageError(f"{name} must be an object with counts, got {shown_value(value)}")
     _collect(counts, group.names, found, added, f"{name}.")
 
 
@@ -141,7 +144,9 @@ def _collect_item(group: Group, item: Mapping[str, Any], added: dict[str, int], 
         added[slot] = added.get(slot, 0) + count
 
 
-def _counted(name: str, value: Any, slot: str) -> int:
+def _counted(
+    name: str, value: Any, slot: str, *, shown: Callable[[object], str] = shown_value
+) -> int:
     count: Any = value
     if isinstance(value, float) and math.isfinite(value):
         # Begun seconds count; a JSON parser may write any whole number as 12.0.
@@ -150,11 +155,11 @@ def _counted(name: str, value: Any, slot: str) -> int:
     elif not isinstance(value, bool) and hasattr(value, "__index__"):
         count = int(operator.index(value))
     if type(count) is not int:
-        raise UsageError(f"{name} must be a whole number, got {_shown(value)}")
+        raise UsageError(f"{name} must be a whole number, got {shown(value)}")
     if count < 0:
-        raise UsageError(f"{name} must not be negative, got {_shown(count)}")
+        raise UsageError(f"{name} must not be negative, got {shown_value(count)}")
     if count > MAX_COUNT:
-        raise UsageError(f"{name} must be at most {MAX_COUNT}, got {_shown(count)}")
+        raise UsageError(f"{name} must be at most {MAX_COUNT}, got {shown_value(count)}")
     return count
 
 
@@ -170,32 +175,35 @@ def _nothing_known(given: Mapping[str, Any], found: Mapping[str, int]) -> UsageE
     )
 
 
-def _refuse_unknown(counts: Mapping[str, Any], names: Names, inside: str = "") -> None:
+def _check_strictly(counts: Mapping[str, Any], names: Names, inside: str = "") -> None:
     for name, value in counts.items():
         entry: Entry | None = names.get(name)
         if entry is None:
             near = get_close_matches(str(name), names, n=1, cutoff=0.5)
             hint = f"; did you mean {near[0]}?" if near else ""
-            raise UsageError(f"unknown count {inside}{shown_names([name])}{hint}")
+            raise UsageError(f"unknown count {inside}{str(name)[:_SHOWN_CHARACTERS]}{hint}")
         if isinstance(entry, Group):
-            _refuse_unknown(fields_of(value), entry.names, f"{inside}{name}.")
+            _check_strictly(fields_of(value), entry.names, f"{inside}{name}.")
+        elif entry and value is not None:
+            _counted(f"{inside}{name}", value, entry, shown=_literal)
 
 
 def shown_names(names: Iterable[object]) -> str:
-    """Return the names as one line of bounded length: they come from outside."""
-    shown = sorted(str(name)[:_SHOWN_CHARACTERS] for name in names)
-    more = ", …" if len(shown) > _SHOWN_NAMES else ""
-    return ", ".join(shown[:_SHOWN_NAMES]) + more
+    """Return the names as one line of bounded length; of those that may be texts, the number."""
+    given = list(names)
+    shown = sorted(name for name in given if isinstance(name, str) and _NAME.fullmatch(name))
+    others = len(given) - len(shown)
+    listed = shown[:_SHOWN_NAMES]
+    if len(shown) > _SHOWN_NAMES:
+        listed.append("…")
+    if others:
+        listed.append(f"{others} that can't be shown")
+    return ", ".join(listed)
 
 
-def _shown(value: object) -> str:
-    if not isinstance(value, bool | int | float | str):
-        return f"a {type(value).__name__}"  # who knows what it holds, and how deep
-    try:
-        text = repr(value)
-    except ValueError:  # an int of more digits than Python prints
-        return "a far larger number"
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
+def _literal(value: object) -> str:
+    """Return a text as it is: who typed it is the one who reads the error."""
+    return repr(value[:_SHOWN_CHARACTERS]) if isinstance(value, str) else shown_value(value)
 
 
 def _kind(value: object) -> str:

@@ -56,8 +56,11 @@ def test_contradictory_counts_are_an_error_that_names_both_numbers(counts, said)
 def test_a_count_that_is_text_is_not_shown_because_it_may_be_a_prompt() -> None:
     with pytest.raises(UsageError) as error:
         Usage(input_tokens="my secret plan")  # type: ignore[arg-type]
+    with pytest.raises(UsageError) as inside:
+        Usage(input_tokens=["my secret plan"])  # type: ignore[arg-type]
 
     assert "secret" not in str(error.value)
+    assert str(inside.value) == "input_tokens must be a whole number, got a list"
 
 
 @given(COUNTS, COUNTS, COUNTS, COUNTS, COUNTS)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from spendfuse.metering.responses import usage_from
+from spendfuse.metering.responses import read_response, usage_from
 from spendfuse.metering.usage import FIELDS, MAX_COUNT, UsageError
 
 
@@ -18,14 +18,15 @@ from spendfuse.metering.usage import FIELDS, MAX_COUNT, UsageError
         (1.5, "must be a whole number, got 1.5"),
         (math.nan, "must be a whole number, got nan"),
         (math.inf, "must be a whole number, got inf"),
-        ("12", "must be a whole number, got '12'"),
+        ("12", "must be a whole number, got text of 2 characters"),
+        (b"12", "must be a whole number, got text of 2 characters"),
         ([12], "must be a whole number, got a list"),
         ({}, "must be a whole number, got a dict"),
         (-1, "must not be negative, got -1"),
         (-1.0, "must not be negative, got -1"),
         (MAX_COUNT + 1, f"must be at most {MAX_COUNT}, got {MAX_COUNT + 1}"),
         (1e300, f"must be at most {MAX_COUNT}, got 1000"),
-        pytest.param(10**5000, f"must be at most {MAX_COUNT}, got a far larger", id="huge"),
+        pytest.param(10**5000, f"must be at most {MAX_COUNT}, got a number of", id="huge"),
     ],
 )
 @pytest.mark.parametrize(
@@ -56,7 +57,9 @@ def test_no_field_of_ours_takes_what_is_no_count(name: str, value: object) -> No
 def test_a_bad_count_inside_is_named_with_its_path() -> None:
     with pytest.raises(UsageError, match=r"^prompt_tokens_details\.cached_tokens must not be neg"):
         usage_from({"prompt_tokens": 1, "prompt_tokens_details": {"cached_tokens": -5}})
-    with pytest.raises(UsageError, match=r"^cacheDetails must be a whole number, got 'x'"):
+    with pytest.raises(
+        UsageError, match=r"^cacheDetails must be a whole number, got text of 1 char"
+    ):
         usage_from({"inputTokens": 1, "cacheDetails": [{"ttl": "1h", "inputTokens": "x"}]})
     with pytest.raises(UsageError, match=r"^prompt_tokens_details must be an object .*, got 7"):
         usage_from({"prompt_tokens": 1, "prompt_tokens_details": 7})
@@ -124,6 +127,49 @@ def test_an_error_never_grows_with_what_was_sent() -> None:
     assert len(str(refused.value)) < 1500
     assert "secret" not in str(refused.value)
     assert len(str(too_long.value)) < 200
+
+
+PROMPT = "Dear doctor, my diagnosis is"
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        {"input_tokens": PROMPT},
+        {"prompt_tokens": 1, "completion_tokens": PROMPT},
+        {"prompt_tokens": 1, "prompt_tokens_details": PROMPT},
+        {"prompt_tokens": 1, "prompt_tokens_details": {"cached_tokens": PROMPT}},
+        {"inputTokens": 1, "cacheDetails": [{"ttl": "1h", "inputTokens": PROMPT}]},
+        {PROMPT: 1},
+        {PROMPT: 1, "tokens_in": 5},
+        {"input_tokens": [PROMPT]},
+        {"usage": {"prompt_tokens": PROMPT}},
+    ],
+)
+def test_no_error_shows_what_may_be_somebodys_text(counts: dict[str, Any]) -> None:
+    with pytest.raises(UsageError) as by_counts:
+        usage_from(counts)
+    with pytest.raises(UsageError) as by_response:
+        read_response(counts)
+
+    assert "doctor" not in str(by_counts.value)
+    assert "doctor" not in str(by_response.value)
+
+
+def test_an_error_lists_names_that_look_like_names_and_counts_the_others() -> None:
+    odd = {"tokens.in-2": 1, "x" * 40: 1, "x" * 41: 1, "naïve": 1, 7: 1, "": 1}
+
+    with pytest.raises(
+        UsageError, match=rf"it has: tokens\.in-2, {'x' * 40}, 4 that can't be shown;"
+    ):
+        usage_from(odd)
+
+
+def test_strict_shows_the_person_what_was_typed() -> None:
+    with pytest.raises(UsageError, match=r"^input_tokens must be a whole number, got 'many'$"):
+        usage_from({"input_tokens": "many"}, strict=True)
+    with pytest.raises(UsageError, match=r"^unknown count input tokens; did you mean input_tokens"):
+        usage_from({"input tokens": 1}, strict=True)
 
 
 def test_strict_refuses_an_unknown_name_with_the_nearest() -> None:
