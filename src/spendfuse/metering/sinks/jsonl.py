@@ -20,6 +20,7 @@ from spendfuse.metering.sinks.line_file import LineFile, mend_folder
 from spendfuse.metering.sinks.lines import json_line
 from spendfuse.metering.sinks.sink import Sink
 from spendfuse.metering.sinks.wiring import Wiring
+from spendfuse.metering.sinks.worker import STOP
 
 ALL = "usage"
 UNTYPED = "untyped"
@@ -100,10 +101,14 @@ class JsonlSink(Background[Pieces]):
         self._is_mended = False
         super().__init__("jsonl", self._encode, self._write, pace=pace)
 
-    def close(self, timeout_seconds: float) -> None:
-        super().close(timeout_seconds)
-        for file in self._files.values():
-            file.close()
+    def turn(self) -> float:
+        pause = super().turn()
+        if pause == STOP:
+            # Here, and not in close(), which may give up waiting while the thread still writes:
+            # the number of a file closed under it can be another file's by then.
+            for file in self._files.values():
+                file.close()
+        return pause
 
     def _encode(self, records: list[Record]) -> Pieces:
         lines: dict[str, list[bytes]] = {}

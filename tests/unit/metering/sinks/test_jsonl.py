@@ -7,9 +7,11 @@ import random
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,8 +23,9 @@ from unit.metering.sinks import jsonl_writer
 from unit.metering.sinks.rigs import NOW, a_record
 
 from spendfuse.errors import SettingsError
-from spendfuse.metering.sinks import Wiring, open_sinks
+from spendfuse.metering.sinks import Wiring, line_file, open_sinks
 from spendfuse.metering.sinks.jsonl import JsonlSink, QueryTypeNames, safe_name
+from spendfuse.metering.sinks.line_file import locked
 from spendfuse.metering.sinks.sink import Sink
 
 TESTS = Path(__file__).parents[3]
@@ -311,6 +314,61 @@ def test_a_process_that_holds_the_lock_for_ever_holds_nobody_up(folder: Path) ->
     assert sink.flush(5)
     sink.close(5)
     assert ids(folder) == ["r-1", "r-2"]
+
+
+def test_closing_while_the_lock_is_waited_for_never_touches_another_file(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_waiting, may_go_on = threading.Event(), threading.Event()
+    sink = small(folder, 10**6)
+    sink.emit(a_record("r-1"))
+    sink.flush(5)
+    (file,) = sink._files.values()
+    number = file._descriptor
+
+    @contextmanager
+    def locked_late(descriptor: int, path: Path) -> Iterator[None]:
+        is_waiting.set()
+        may_go_on.wait(30)
+        with locked(descriptor, path):
+            yield
+
+    monkeypatch.setattr(line_file, "locked", locked_late)
+    sink.emit(a_record("r-2"))
+    sink.hurry()
+    is_waiting.wait(30)
+    sink.close(0.01)
+    # The system gives out the lowest number that is free: the sink's, if it were.
+    apps = tmp_path / "app.txt"
+    apps.write_text("the app's own", encoding="utf-8")
+    opened = [os.open(apps, os.O_RDWR) for _ in range(3)]
+    health = sink.health()
+    may_go_on.set()
+    sink._worker.join(30)
+    for each in opened:
+        os.close(each)
+
+    assert number not in opened
+    assert (health.delivered, health.waiting) == (1, 1)
+    assert apps.read_text("utf-8") == "the app's own"
+    assert ids(folder) == ["r-1", "r-2"]
+    assert sink.health().delivered == 2
+    assert file._descriptor is None
+
+
+def test_what_found_the_lock_held_at_the_end_is_counted_as_dropped(folder: Path) -> None:
+    sink = small(folder, 10**6)
+    sink.emit(a_record("r-1"))
+    sink.flush(5)
+    with (folder / "usage.jsonl").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        sink.emit(a_record("r-2"))
+        sink.close(0.01)
+        sink._worker.join(30)
+        health = sink.health()
+
+    assert (health.delivered, health.dropped, health.waiting) == (1, 1, 0)
+    assert ids(folder) == ["r-1"]
 
 
 def test_a_folder_that_can_t_be_made_is_told_at_once(tmp_path: Path) -> None:
