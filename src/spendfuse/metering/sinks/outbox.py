@@ -18,7 +18,7 @@ from pathlib import Path
 from spendfuse.errors import UnavailableError
 from spendfuse.metering.sinks.background import shown
 from spendfuse.metering.sinks.packing import MAX_PACK_BYTES, Pack
-from spendfuse.metering.sinks.spill import Claim, SpillFolder
+from spendfuse.metering.sinks.spill import Claim, Contents, SpillFolder
 
 logger = logging.getLogger(__name__)
 
@@ -80,17 +80,26 @@ class Outbox:
 
     def is_on_disk(self) -> bool:
         """Whether a pack is in the folder, whoever put it there."""
-        return self._spill is not None and self._spill.contents().packs > 0
+        return self._on_disk().packs > 0
 
     def records(self) -> int:
         """Return how many records wait in memory and in the folder."""
         with self._changed:
             in_memory = sum(
                 each.pack.count
-                for each in (*self._waiting, *self._sending)
+                # A set, because a parcel that is put back is in both for a moment.
+                for each in {*self._waiting, *self._sending}
                 if each.path is None and not each.is_done
             )
-        return in_memory + (self._spill.contents().records if self._spill else 0)
+        return in_memory + self._on_disk().records
+
+    def _on_disk(self) -> Contents:
+        if self._spill is None:
+            return Contents()
+        contents = self._spill.contents()
+        if (trouble := self._spill.trouble) is not None:
+            self._cannot_write(trouble)
+        return contents
 
     def put(self, pack: Pack, *, to_disk: bool) -> None:
         """Take a pack: to disk, where that is wished and possible; else where there is room.

@@ -91,7 +91,9 @@ class SpillFolder:
             with contextlib.suppress(OSError):
                 os.close(file)
         self._files: set[int] = set()
-        self._unreadable: set[str] = set()
+        self._left: set[str] = set()
+        self._sent: set[str] = set()
+        self.trouble: OSError | None = None
         self._contents = Contents()
         self._counted_at: float | None = None
 
@@ -100,10 +102,13 @@ class SpillFolder:
 
         Raises:
             SpillFullError: there is no room.
-            OSError: the folder can't be written.
+            OSError: the folder can't be written, or not be looked through.
         """
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         now = self.contents()
+        if (trouble := self.trouble) is not None:
+            # Nobody would find the pack again, nor keep the folder within its bounds.
+            raise OSError(trouble.errno, trouble.strerror)
         if now.packs >= self._max_files or now.size_bytes + len(body) > self._max_bytes:
             raise SpillFullError(
                 f"{now.packs} packs with {now.size_bytes} bytes wait on disk; "
@@ -130,12 +135,22 @@ class SpillFolder:
         self._close(claim.file)
 
     def remove(self, path: Path, pack: Pack) -> None:
-        with contextlib.suppress(FileNotFoundError):
+        """Remove the file of a pack that was sent. Raises nothing."""
+        try:
             path.unlink()
-            self._count(-1, -pack.count, -pack.size)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            # Else this process would send it again and again.
+            self._sent.add(path.name)
+            self._leave(path.name, "removed", error)
+        self._count(-1, -pack.count, -pack.size)
 
     def contents(self) -> Contents:
-        """Return what is in the folder, as of the last seconds."""
+        """Return what is in the folder, as of the last seconds.
+
+        Nothing, where it can't be looked through; ``trouble`` says why.
+        """
         now = self._clock()
         if self._counted_at is None or now - self._counted_at > _LISTING_SECONDS:
             files = self._listing()
@@ -151,23 +166,34 @@ class SpillFolder:
         )
 
     def _listing(self) -> list[tuple[str, int]]:
-        found = []
         try:
-            with os.scandir(self.folder) as entries:
-                for entry in entries:
-                    with contextlib.suppress(FileNotFoundError):  # sent meanwhile
-                        if _NAME.fullmatch(entry.name):
-                            found.append((entry.name, entry.stat().st_size))
-                        elif entry.name.endswith(_TEMPORARY):
-                            self._bury(entry)
-        except FileNotFoundError:
-            return []
+            found = list(self._found())
+        except FileNotFoundError:  # not needed yet
+            found, self.trouble = [], None
+        except OSError as error:
+            # A new one: the error at hand would keep all of us alive by its traceback.
+            found, self.trouble = [], OSError(error.errno, error.strerror)
+        else:
+            self.trouble = None
         return found
+
+    def _found(self) -> Iterator[tuple[str, int]]:
+        with os.scandir(self.folder) as entries:
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):  # sent meanwhile
+                    if _NAME.fullmatch(entry.name):
+                        if entry.name not in self._sent:
+                            yield entry.name, entry.stat().st_size
+                    elif entry.name.endswith(_TEMPORARY):
+                        self._bury(entry)
 
     def _bury(self, entry: os.DirEntry[str]) -> None:
         """Remove the half file of a process that died while it wrote."""
         if self._wall_clock() / 1e9 - entry.stat().st_mtime > _DEAD_AFTER_SECONDS:
-            Path(entry.path).unlink()
+            try:
+                Path(entry.path).unlink(missing_ok=True)
+            except OSError as error:
+                self._leave(entry.name, "removed", error)
 
     def _claim(self, name: str) -> Claim | None:
         path = self.folder / name
@@ -180,14 +206,14 @@ class SpillFolder:
             if _is_locked_now(file) and os.fstat(file).st_nlink:
                 return Claim(path, read_back(_read(file), _count_in(name)), file)
         except (OSError, UnreadablePackError, UnicodeDecodeError) as error:
-            self._leave(name, error)
+            self._leave(name, "read", error)
         self._close(file)
         return None
 
-    def _leave(self, name: str, error: Exception) -> None:
-        if name not in self._unreadable:
-            self._unreadable.add(name)
-            logger.error("pack %s can't be read and is left: %s", name, type(error).__name__)
+    def _leave(self, name: str, what: str, error: Exception) -> None:
+        if name not in self._left:
+            self._left.add(name)
+            logger.error("pack %s can't be %s and is left: %s", name, what, type(error).__name__)
 
     def _close(self, file: int) -> None:
         self._files.discard(file)

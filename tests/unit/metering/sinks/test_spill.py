@@ -214,6 +214,57 @@ def test_a_pack_half_written_by_a_dead_process_is_never_sent_and_removed_in_time
     assert (first, second) == (([], True), ([], False))
 
 
+def refuse(*_: object, **__: object) -> None:
+    raise PermissionError(13, "Permission denied")
+
+
+def test_a_half_file_that_cannot_be_removed_hides_no_pack_and_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = SpillFolder(tmp_path, wall_clock=lambda: 20_000 * 10**9)
+    put(folder, a_pack())
+    half = tmp_path / "00000000001795311881-p2.1.json.part"
+    half.write_text('{"schema":1,')
+    os.utime(half, (10_000, 10_000))
+    monkeypatch.setattr(Path, "unlink", refuse)
+
+    found = [claimed_ids(folder), claimed_ids(folder)]
+
+    assert found == [["p1"], ["p1"]]
+    assert caplog.text.count("p2.1.json.part can't be removed and is left: PermissionError") == 1
+
+
+def test_a_sent_pack_that_cannot_be_removed_is_not_sent_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = a_folder(tmp_path)
+    put(folder, a_pack())
+    (claim,) = folder.claims()
+    monkeypatch.setattr(Path, "unlink", refuse)
+
+    folder.release(claim, sent=True)
+
+    assert claimed_ids(folder) == []
+    assert folder.contents() == Contents()
+    assert caplog.text.count("can't be removed") == 1
+
+
+def test_a_folder_that_cannot_be_looked_through_is_empty_and_takes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = a_folder(tmp_path, clock=count(0, 10).__next__)
+    put(folder, a_pack("a"))
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "scandir", refuse)
+        found = (claimed_ids(folder), folder.contents())
+        with pytest.raises(PermissionError):
+            put(folder, a_pack("b"))
+
+    assert found == ([], Contents())
+    assert claimed_ids(folder) == ["a"]
+    assert folder.trouble is None
+
+
 @pytest.mark.parametrize("fault", ["fsync", "rename"])
 def test_a_pack_that_could_not_be_written_leaves_nothing_behind(
     fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

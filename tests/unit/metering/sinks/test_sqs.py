@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -543,6 +544,39 @@ def test_a_folder_that_cannot_be_written_is_as_none_and_said_once(
     assert sink.flush(10)
     assert client.counted() == {"a": 1, "b": 1}
     assert caplog.text.count("can't be written to disk: NotADirectoryError") == 1
+
+
+@pytest.mark.parametrize("kind", ["file", "locked"])
+def test_a_folder_that_cannot_be_looked_through_is_as_none_and_said_once(
+    kind: str,
+    a_sink: Opener,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def refuse(_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    folder = tmp_path / "spill"
+    folder.write_text("in the way") if kind == "file" else monkeypatch.setattr(
+        os, "scandir", refuse
+    )
+    client = StandIn()
+    sink = a_sink(client, folder, pace=ONE_BY_ONE, clock=count(0, 10).__next__)
+    emit(sink, "a")
+    until(lambda: sink.health().delivered == 1)
+    client.broken = UNREACHABLE
+    emit(sink, "b")
+    until(lambda: caplog.text.count("packs are kept"))
+    waiting = sink.health()
+    client.broken = None
+
+    assert (waiting.accepted, waiting.delivered, waiting.waiting) == (2, 1, 1)
+    assert sink.flush(10)
+    assert client.counted() == {"a": 1, "b": 1}
+    assert files(tmp_path) == []
+    assert caplog.text.count("can't be written to disk") == 1
+    assert "turn failed" not in caplog.text
 
 
 def test_a_full_folder_keeps_the_oldest_and_counts_what_it_drops(
