@@ -6,13 +6,15 @@ counter: a 20-token embedding costs 0.4 micro-dollars, and ADD on integers is ex
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 
 from spendfuse.errors import InputError
 
 NANO_PER_USD = 10**9
 _NANO_EXPONENT = -9
 _CENT = Decimal("0.01")
+EXACT = Context(prec=60)
+"""For products and quotients of money: the app's own context may round to fewer digits."""
 _MOST_DIGITS = 18
 """Of dollars before the point: above what anyone spends, and within a DynamoDB number."""
 
@@ -58,7 +60,7 @@ def nano_usd(dollars: Decimal) -> int:
 
 def usd(nano: int) -> Decimal:
     """Return nano-dollars as exact dollars."""
-    return Decimal(nano) / NANO_PER_USD
+    return EXACT.divide(Decimal(nano), NANO_PER_USD)
 
 
 def display_usd(nano: int) -> str:

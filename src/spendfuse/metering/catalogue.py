@@ -86,7 +86,6 @@ class Model:
 @dataclass(frozen=True, slots=True)
 class Provider:
     id: str
-    name_match: Clause | None
     model_match: Clause | None
     fallbacks: tuple[str, ...]
     source: str
@@ -103,27 +102,13 @@ class Catalogue:
     def __post_init__(self) -> None:
         self._by_id.update((each.id, each) for each in self.providers)
 
-    def has(self, provider: str) -> bool:
-        """Return whether there is a provider of exactly this id."""
-        return provider in self._by_id
-
     def provider(self, name: str) -> Provider | None:
-        """Return the provider of this id, or the one that answers to this name."""
-        if name in self._by_id:
-            return self._by_id[name]
-        if _STAND_IN.search(name):
-            return None
-        matching = (each for each in self.providers if each.name_match is not None)
-        return next((each for each in matching if _is(each.name_match, name)), None)
+        return self._by_id.get(name)
 
     def provider_of_model(self, model: str) -> Provider | None:
         """Return who sells a model of this name, where the name alone tells."""
         matching = (each for each in self.providers if each.model_match is not None)
         return next((each for each in matching if _is(each.model_match, model)), None)
-
-
-_STAND_IN = re.compile(r"compat|custom|like|mock|fake")
-"""Of a provider's name: somebody who speaks another's language, at prices of their own."""
 
 
 def _is(clause: Clause | None, name: str) -> bool:
@@ -163,7 +148,7 @@ _SAME = re.compile(
     | {_MONTH}-{_DAY} | {_MONTH}-20\d\d | {_MONTH}{_DAY} | 2[3-9]{_MONTH} | 00\d | v[01](?:\.\d)?
     | latest | preview | exp(?:erimental)? | beta | thinking | it | instruct | tuning | default
     | customtools | maas
-    ) | :\d+k?)*""",
+    ) | :\d+k?){{0,6}}""",
     re.VERBOSE,
 )
 """What may follow a model's name and leave it the same model: dates, versions, channels.

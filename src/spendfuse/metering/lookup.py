@@ -112,7 +112,7 @@ class Lookup:
             spellings = tuple(names.spellings(provider, name))
             # The entries of the name that was written come last: they win.
             here = self._matching(provider, spellings)
-            entries = (*here, *entries)
+            entries = (*(each for each in here if each not in entries), *entries)
             like = next(
                 (each.like for each in reversed(here) if each.like and each.holds(at)), None
             )
@@ -138,10 +138,8 @@ class Lookup:
     def provider_id(self, name: str) -> str:
         """Return the book's id for a provider's name; a name it does not know, as it is."""
         wanted = names.provider_id(name)
-        if not wanted or wanted in self._entries_of:
-            return wanted
-        provider = self._catalogue.provider(wanted)
-        return provider.id if provider else wanted
+        house = wanted if self._is_provider(wanted) else names.house(wanted)
+        return house if self._is_provider(house) else wanted
 
     def unknown(self, provider: str, model: str) -> UnknownModelError:
         own = self.provider_id(provider)
@@ -162,26 +160,35 @@ class Lookup:
             return "aws", name
         if wanted not in _NOBODY:
             return wanted, name
-        own = [each.provider for each in self._entries if each.defines and each.names(name)]
-        seller = next((each for each in own if each != "*"), None) or self._seller_of(name)
-        if seller is not None:
-            return seller, name
+        maker = self._seller_of(name)
+        if maker is not None and self._has(maker, tuple(names.spellings(maker, name))):
+            # Before the overrides: resellers have models of the same name, at other prices.
+            return maker, name
         split = names.split_prefix(name)
         if split is not None and self._is_provider(split[0]):
             return split
-        found = self._catalogue.provider_of_model(name)
-        if found is None and not own:
+        own = [each.provider for each in self._entries if each.defines and each.names(name)]
+        if own:
+            return next((each for each in own if each != "*"), "*"), name
+        if maker is None:
             raise self.unknown("", model)
-        return found.id if found else "*", name
+        return maker, name
 
-    @staticmethod
-    def _seller_of(name: str) -> str | None:
+    def _has(self, provider: str, spellings: Sequence[str]) -> bool:
+        entries = self._matching(provider, spellings)
+        return any(each.defines for each in entries) or self._model(provider, spellings) is not None
+
+    def _seller_of(self, name: str) -> str | None:
+        """Return who makes or sells all models of such names."""
         if names.looks_like_bedrock(name):
             return "aws"
-        return "openai" if name.startswith(_OPENAI) else None
+        if name.startswith(_OPENAI):
+            return "openai"
+        maker = self._catalogue.provider_of_model(name)
+        return maker.id if maker else None
 
     def _is_provider(self, name: str) -> bool:
-        return self._catalogue.has(name) or name in self._entries_of
+        return self._catalogue.provider(name) is not None or name in self._entries_of
 
     def _matching(self, provider: str, spellings: Sequence[str]) -> tuple[Override, ...]:
         entries = self._entries_of.get(provider, self._entries_of["*"])

@@ -16,7 +16,8 @@ from math import ceil
 from spendfuse.errors import InputError
 from spendfuse.metering.catalogue import PER, Rates
 from spendfuse.metering.usage import FIELDS, FIRST_NOT_TOKENS, Usage
-from spendfuse.money import NANO_PER_USD, usd
+from spendfuse.money import EXACT, NANO_PER_USD
+from spendfuse.money import usd as dollars
 
 SCALE = 9_000_000
 """A multiple of all in ``PER``: prices of all units are whole nano-dollars times SCALE."""
@@ -119,7 +120,8 @@ class Price:
             count = sum(sign * usage[index] for index, sign in leaf)
             rate = self.rates[name].at(usage.input_tokens)
             if count:
-                parts.append(CostPart(name, count, rate, PER[name], rate * count / PER[name]))
+                usd = EXACT.divide(EXACT.multiply(rate, count), PER[name])
+                parts.append(CostPart(name, count, rate, PER[name], usd))
         return parts
 
 
@@ -135,7 +137,7 @@ class Cost:
 
     @property
     def usd(self) -> Decimal:
-        return usd(self.nano_usd)
+        return dollars(self.nano_usd)
 
     def parts(self) -> list[CostPart]:
         """Return what the cost is made of."""

@@ -17,6 +17,7 @@ from typing import TypeVar
 from spendfuse.errors import InputError, SettingsError
 from spendfuse.metering import snapshot
 from spendfuse.metering.catalogue import Catalogue
+from spendfuse.metering.forks import renew_after_fork
 from spendfuse.metering.lookup import Held, Lookup, Turns, UnknownModelError
 from spendfuse.metering.overrides import Overrides, parsed
 from spendfuse.metering.price import Cost, CostPart, Price, PriceError
@@ -29,6 +30,7 @@ MAX_KEPT = 4096
 """Prices, and names without one: above it, the oldest goes."""
 _LONGEST = 2048
 """Of a provider's and a model's name: no ARN is longer, and what is would fill the memory."""
+_FIRST_YEAR, _LAST_YEAR = 1970, 9998
 _Key = tuple[str, str, str | None, bool]
 _Value = TypeVar("_Value")
 
@@ -44,6 +46,11 @@ class PriceBook:
         self._lookup = Lookup(catalogue, entries, version=self.version)
         self._held: dict[_Key, Held] = {}
         self._unknown: dict[_Key, None] = {}
+        self._renew_lock()
+        renew_after_fork(self._renew_lock)
+
+    def _renew_lock(self) -> None:
+        # A forked child would wait for ever for a thread that only its parent has.
         self._lock = threading.Lock()
 
     @classmethod
@@ -146,6 +153,8 @@ class PriceBook:
     def _find(self, key: _Key, at: datetime) -> Held:
         if at.tzinfo is None:
             raise InputError(f"the time {at.isoformat()} has no time zone")
+        if not _FIRST_YEAR <= at.year <= _LAST_YEAR:
+            raise InputError(f"the time {at.isoformat()} is no time of a call")
         provider, model, tier, batch = key
         if len(provider) + len(model) > _LONGEST:
             raise self._lookup.unknown(provider[:_LONGEST], model)

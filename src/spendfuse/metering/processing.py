@@ -15,6 +15,7 @@ from fractions import Fraction
 from spendfuse.metering.catalogue import Model, Rate, Rates, Row, Variant, midnight
 from spendfuse.metering.overrides import Override
 from spendfuse.metering.price import PriceError
+from spendfuse.money import EXACT
 
 STANDARD = "standard"
 TIERS = frozenset({"flex", "priority", "fast"})
@@ -140,7 +141,8 @@ def _times(rate: Rate, share: Fraction) -> Rate:
 
 def _product(amount: Decimal, share: Fraction) -> Decimal:
     exact = Fraction(amount) * share
-    return (Decimal(exact.numerator) / Decimal(exact.denominator)).quantize(_DIGITS).normalize()
+    amount = EXACT.divide(Decimal(exact.numerator), Decimal(exact.denominator))
+    return EXACT.normalize(EXACT.quantize(amount, _DIGITS))
 
 
 def _no_price(model: Model, entries: Sequence[Override], processing: str) -> PriceError:

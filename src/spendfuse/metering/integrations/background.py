@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import threading
 
+from spendfuse.metering.forks import renew_after_fork
 from spendfuse.metering.integrations.abandoned import abandoned
 from spendfuse.metering.integrations.call import MeteredCall
 from spendfuse.metering.integrations.stream_watch import StreamWatch
@@ -32,6 +33,10 @@ class Background:
 
     def __init__(self) -> None:
         self._waiting: dict[str, MeteredCall] = {}
+        self._renew_lock()
+        renew_after_fork(self._renew_lock)
+
+    def _renew_lock(self) -> None:
         self._lock = threading.Lock()
 
     def put(self, response_id: str, call: MeteredCall) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Generic, TypeVar
 
+from spendfuse.metering.forks import renew_after_fork
+
 MAX_REMEMBERED = 10_000
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
@@ -15,6 +17,10 @@ class Recent(Generic[_Key, _Value]):
 
     def __init__(self) -> None:
         self._entries: dict[_Key, _Value] = {}
+        self._renew_lock()
+        renew_after_fork(self._renew_lock)
+
+    def _renew_lock(self) -> None:
         # A generator that is garbage-collected ends its span, perhaps while this thread is here.
         self._lock = threading.RLock()
 
