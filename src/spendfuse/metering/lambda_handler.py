@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
@@ -42,22 +43,24 @@ def flush_after(
         try:
             return handler(event, context)
         finally:
-            _flush(metering, min(timeout_seconds, _seconds_left(context)))
+            _flush(metering, timeout_seconds, context)
 
     return wrapped
 
 
-def _flush(metering: Flushable, timeout_seconds: float) -> None:
+def _flush(metering: Flushable, timeout_seconds: float, context: Any) -> None:
     try:
-        if not metering.flush(timeout_seconds):
-            logger.warning("not all usage was flushed in %.1f seconds", timeout_seconds)
+        seconds = min(timeout_seconds, _seconds_left(context))
+        if not metering.flush(seconds):
+            logger.warning("not all usage was flushed in %.1f seconds", seconds)
     except Exception:
         logger.exception("usage could not be flushed")
 
 
 def _seconds_left(context: Any) -> float:
-    remaining = getattr(context, "get_remaining_time_in_millis", None)
-    if remaining is None:
-        return float("inf")
-    seconds = float(remaining()) / 1000
+    """Return how long a flush may take; for ever where the context can't tell."""
+    try:
+        seconds = float(context.get_remaining_time_in_millis()) / 1000
+    except Exception:  # noqa: BLE001 (tests and other hosts hand in all kinds of contexts)
+        return math.inf
     return max(0.0, seconds - _RESERVE_SECONDS)

@@ -62,6 +62,36 @@ def test_a_flush_leaves_the_function_time_to_answer(milliseconds: int, seconds: 
     assert meter.timeouts == [seconds]
 
 
+class Odd:
+    def __init__(self, remaining: object) -> None:
+        self.remaining = remaining
+
+    @property
+    def get_remaining_time_in_millis(self) -> object:
+        if isinstance(self.remaining, Exception):
+            raise self.remaining
+        return self.remaining
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        Odd(RuntimeError("no")),
+        Odd(1500),
+        Odd(lambda: None),
+        Odd(lambda: "soon"),
+        Odd(lambda: 10**400),
+        {},
+    ],
+    ids=["raises", "no function", "none", "text", "too large", "a dict"],
+)
+def test_an_odd_context_is_as_none_and_the_answer_stands(context: object) -> None:
+    meter = Meter()
+
+    assert flush_after(lambda _event, _context: "answer", meter)({}, context) == "answer"
+    assert meter.timeouts == [2.0]
+
+
 @pytest.mark.parametrize(
     ("answer", "said"),
     [(False, "not all usage was flushed"), (OSError("no disk"), "usage could not be flushed")],
