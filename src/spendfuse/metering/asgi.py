@@ -29,6 +29,7 @@ ANONYMOUS = "anonymous"
 _METERED = frozenset(("http", "websocket"))
 _SERVER_ERROR = 500
 _LENGTH = len(NAME)
+_READABLE = (bytes, bytearray, memoryview, str)
 _WITH_HEADERS = frozenset(
     (
         "http.response.start",
@@ -177,11 +178,14 @@ class _Exchange(MeterReports):
         headers = given if isinstance(given, list) else list(given)
         try:
             found = [each[1] for each in headers if len(each[0]) == _LENGTH and _is_usage(each)]
-        except (AttributeError, IndexError, TypeError):
+            if found:
+                headers = [
+                    each for each in headers if len(each[0]) != _LENGTH or not _is_usage(each)
+                ]
+        except (AttributeError, LookupError, TypeError):
             # These are no headers, which the server will say.
             found = []
         if found:
-            headers = [each for each in headers if not _is_usage(each)]
             self._keep(found)
         return message if headers is given else {**message, "headers": headers}
 
@@ -251,4 +255,5 @@ class _Exchange(MeterReports):
 
 
 def _is_usage(header: Any) -> bool:
-    return bool(header[0].lower() == NAME)
+    # Any other value is the server's to refuse: bytes() of a number would be as many zeros.
+    return bool(header[0].lower() == NAME) and isinstance(header[1], _READABLE)

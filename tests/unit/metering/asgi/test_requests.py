@@ -69,13 +69,38 @@ def test_headers_may_be_any_iterable():
     assert len(tracker.calls) == 1
 
 
-@pytest.mark.parametrize("headers", [[(1, 2)], [3], [()], ["ab"], [(None, b"1")]])
+@pytest.mark.parametrize("headers", [[(1, 2)], [3], [()], ["ab"], [(None, b"1")], [{}]])
 def test_what_is_no_header_is_left_to_the_server(headers):
     message = {"type": "http.response.start", "status": 200, "headers": headers}
     server, tracker = played(sending(message, body()))
 
     assert server.sent[0]["headers"] == headers
     assert tracker.calls == tracker.refused == []
+
+
+@pytest.mark.parametrize("value", [None, 3, 2**62, [1, 2]], ids=repr)
+def test_a_value_that_is_no_bytes_is_left_to_the_server(value):
+    server, tracker = played(sending(start(PLAIN, (b"x-llm-usage", value), USAGE), body()))
+
+    assert server.headers == [PLAIN, (b"x-llm-usage", value)]
+    assert len(tracker.calls) == 1
+    assert tracker.refused == []
+
+
+@pytest.mark.parametrize("kind", [bytearray, memoryview, bytes.decode])
+def test_a_value_may_be_anything_that_is_as_good_as_bytes(kind):
+    server, tracker = played(sending(start((b"x-llm-usage", kind(CALL.encode()))), body()))
+
+    assert server.headers == []
+    assert len(tracker.calls) == 1
+
+
+def test_the_header_is_found_beside_one_that_is_none():
+    odd = ([], b"1")
+    server, tracker = played(sending(start(odd, USAGE), body()))
+
+    assert server.headers == [odd]
+    assert len(tracker.calls) == 1
 
 
 def test_a_response_without_headers_goes_through():
