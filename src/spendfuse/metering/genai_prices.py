@@ -55,7 +55,6 @@ def genai_catalogue() -> Catalogue:
 def _provider(theirs: types.Provider) -> Provider:
     return Provider(
         id=theirs.id,
-        name_match=_clause(theirs.provider_match),
         model_match=_clause(theirs.model_match),
         fallbacks=tuple(theirs.fallback_model_providers or ()),
         source=(theirs.pricing_urls or [""])[0],

@@ -55,6 +55,7 @@ _HOSTS = (
 )
 """What tells the seller wherever it stands: azure_openai is Azure, anthropic_bedrock is Bedrock."""
 _SEPARATORS = re.compile(r"[\s._-]+")
+_STAND_IN = re.compile(r"compat|custom|like|mock|fake")
 
 _ARN = re.compile(
     r"arn:[\w-]+:(?:bedrock|sagemaker):(?P<region>[\w-]*):\d*:(?P<kind>[\w-]+)/(?P<name>.+)"
@@ -86,6 +87,15 @@ def provider_id(name: str) -> str:
     if key in PROVIDERS:
         return PROVIDERS[key]
     return next((provider for part, provider in _HOSTS if part in key), name)
+
+
+def house(name: str) -> str:
+    """Return whose interface a provider's name names: openai.responses is OpenAI's.
+
+    Who only speaks like another (openai-compatible) has prices of their own.
+    """
+    head = _SEPARATORS.split(name, maxsplit=1)[0]
+    return name if _STAND_IN.search(name) else PROVIDERS.get(head, head)
 
 
 def looks_like_bedrock(model: str) -> bool:

@@ -34,7 +34,6 @@ def catalogue_from(raw: Mapping[str, Any]) -> Catalogue:
 def _provider_json(provider: Provider) -> dict[str, Any]:
     return {
         "id": provider.id,
-        "name_match": provider.name_match,
         "model_match": provider.model_match,
         "fallbacks": list(provider.fallbacks),
         "source": provider.source,
@@ -46,7 +45,6 @@ def _provider(raw: Mapping[str, Any]) -> Provider:
     models = tuple(_model(each) for each in raw["models"])
     return Provider(
         id=raw["id"],
-        name_match=_clause(raw["name_match"]),
         model_match=_clause(raw["model_match"]),
         fallbacks=tuple(raw["fallbacks"]),
         source=raw["source"],

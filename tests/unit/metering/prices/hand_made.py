@@ -37,7 +37,7 @@ MODELS = (
 )
 CATALOGUE = Catalogue(
     "hand-made",
-    (Provider("acme", None, None, (), "https://acme.example", lambda: MODELS),),
+    (Provider("acme", None, (), "https://acme.example", lambda: MODELS),),
 )
 
 

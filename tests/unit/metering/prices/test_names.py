@@ -15,6 +15,9 @@ KNOWN = [
     ("", "openai:gpt-4o", "gpt-4o"),
     ("litellm", "openai/gpt-4o", "gpt-4o"),
     ("litellm_proxy", "gpt-4o", "gpt-4o"),
+    ("openai.responses", "gpt-4o", "gpt-4o"),
+    ("anthropic.messages", "claude-sonnet-4-5", "claude-sonnet-4-5"),
+    ("cohere.chat", "command-r", "command-r"),
     ("openai", "gpt-4o-realtime-preview-2024-12-17", "gpt-4o-realtime-preview"),
     ("openai", "gpt-4-turbo-2024-04-09", "gpt-4-turbo"),
     ("openai", "gpt-3.5-turbo-16k-0613", "gpt-3.5-turbo-16k"),
@@ -88,6 +91,7 @@ ONLY_ALIKE = [
     ("cohere", "command-light-ultra", "command-light"),
     ("x-ai", "grok-4-ultra", "grok-4-0709"),
     ("openai-compatible", "gpt-4o", "gpt-4o"),
+    ("acme-openai", "gpt-4o", "gpt-4o"),
     ("nobody", "gpt-4o", "gpt-4o"),
     ("", "nobody/gpt-4o", "gpt-4o"),
 ]  # fmt: skip
@@ -118,6 +122,23 @@ def test_what_is_no_name_at_all_is_unknown(book: PriceBook, model: str) -> None:
         book.price_of("", model, at=NOW)
 
     assert len(str(raised.value)) < 1000
+
+
+def test_the_error_says_what_was_written_what_is_near_and_what_to_do(book: PriceBook) -> None:
+    do = (
+        "Write the provider's own name for it, or add it to your price overrides (docs/metering.md)"
+    )
+    near = "gpt-4o, gpt-6-astra, gpt-4-turbo"
+    with pytest.raises(UnknownModelError) as of_openai:
+        book.price_of("openai", "gpt-4o-ultra", at=NOW)
+    with pytest.raises(UnknownModelError) as of_nobody:
+        book.price_of("", "????", at=NOW)
+
+    assert str(of_openai.value) == (
+        f"the price book has no model 'gpt-4o-ultra' of openai; nearest: {near}. {do}"
+    )
+    assert str(of_nobody.value) == f"the price book has no model '????'. {do}"
+    assert of_openai.value.args == ("openai", "gpt-4o-ultra")
 
 
 def test_the_nearest_names_are_three_at_most_and_each_once(book: PriceBook) -> None:

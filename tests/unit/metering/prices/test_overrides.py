@@ -54,6 +54,18 @@ def test_an_entry_defines_a_model_that_nobody_knew(with_prices: Make) -> None:
     assert book.price_of("acme", "house-llm", at=NOW).source == "https://acme.example/contract"
 
 
+def test_a_seller_of_your_own_is_not_taken_for_the_one_that_its_name_contains(
+    with_prices: Make,
+) -> None:
+    entry = {"provider": "acme-openai", "models": ["gpt-4o"], "usd": {"input_tokens": 7}}
+    book = with_prices(entry)
+
+    assert usd(book, "acme-openai", "gpt-4o") == 7
+    assert usd(book, "openai", "gpt-4o") == Decimal("2.5")
+    with pytest.raises(UnknownModelError):
+        usd(book, "acme-openai", "gpt-4o-mini")
+
+
 def test_what_a_defined_model_has_no_price_for_is_an_error(with_prices: Make) -> None:
     book = with_prices({"provider": "acme", "models": ["house-llm"], "usd": {"input_tokens": 7}})
 
@@ -170,6 +182,18 @@ def test_a_model_has_no_price_before_the_day_from_which_it_is_defined(with_price
     assert usd(book, "acme", "house-llm") == 7
     with pytest.raises(PriceError):
         usd(book, "acme", "house-llm", at=before)
+
+
+def test_the_price_tells_the_source_of_what_holds_and_bears_on_it(with_prices: Make) -> None:
+    entry = {"provider": "openai", "models": ["o3"], "usd": {"input_tokens": 2}}
+    book = with_prices(
+        entry | {"source": "https://now.example"},
+        entry | {"until": "2025-01-01", "source": "https://then.example"},
+        {"provider": "openai", "models": ["o3"], "processing": {"flex": 1}, "source": "https://f"},
+    )
+
+    assert book.price_of("openai", "o3", at=NOW).source == "https://now.example"
+    assert book.price_of("openai", "o3", at=NOW, tier="flex").source == "https://f"
 
 
 def test_the_price_tells_since_when_it_holds(with_prices: Make) -> None:

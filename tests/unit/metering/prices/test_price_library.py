@@ -40,6 +40,7 @@ def theirs_of(usage: Usage) -> genai_prices.Usage:
         input_audio_tokens=usage.input_audio_tokens,
         output_audio_tokens=usage.output_audio_tokens,
         cache_audio_read_tokens=usage.cached_audio_tokens,
+        cache_image_read_tokens=usage.cached_image_tokens,
         input_image_tokens=usage.input_image_tokens,
         output_image_tokens=usage.output_image_tokens,
     )

@@ -68,8 +68,10 @@ def test_a_tier_that_a_model_lacks_has_no_price_rather_than_the_standard_one(
 
 
 def test_the_error_names_the_ways_that_a_model_has(book: PriceBook) -> None:
-    with pytest.raises(PriceError, match="there are standard, batch, fast, priority"):
+    with pytest.raises(PriceError, match=r"there are standard, batch, fast, priority\. Add"):
         book.price("openai", "gpt-4o", A_CALL, at=NOW, tier="flex")
+    with pytest.raises(PriceError, match=r"there are standard, batch, priority\. Add"):
+        book.price("anthropic", "claude-3-haiku-20240307", A_CALL, at=NOW, tier="fast")
 
 
 def test_a_reseller_does_not_inherit_the_makers_tiers(book: PriceBook) -> None:
