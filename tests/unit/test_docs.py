@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Iterator
 from datetime import timedelta
 from importlib import import_module
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,25 @@ def test_every_sink_and_every_variable_of_the_meter_is_in_the_docs() -> None:
     page = (PROJECT / "docs" / "metering.md").read_text()
 
     assert [name for name in [*SINKS, *VARIABLES] if f"`{name}`" not in page] == []
+
+
+def test_every_option_of_a_sink_is_in_the_docs_with_its_default() -> None:
+    page = (PROJECT / "docs" / "metering.md").read_text()
+    table = page.partition("## Options of the sinks")[2].partition("**EMF.**")[0]
+    rows = [line.split(" | ") for line in table.splitlines() if line.count(" | ") >= 3]
+    documented = [(row[1].strip("` "), row[2].strip("`")) for row in rows if row[1] != "option"]
+
+    assert documented == [
+        (name, default_of(kind.opener, name)) for kind in SINKS.values() for name in kind.options
+    ]
+
+
+def default_of(opener: str, option: str) -> str:
+    module, function = opener.split(":")
+    default = signature(getattr(import_module(module), function)).parameters[option].default
+    if default is Parameter.empty:
+        return "required"
+    return "none" if default is None else json.dumps(default)
 
 
 def schema() -> Any:
