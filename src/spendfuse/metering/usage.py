@@ -187,7 +187,7 @@ def shown_value(value: object) -> str:
     try:
         text = repr(value)
     except ValueError:  # an int of more digits than Python prints
-        return f"a number of {int(value).bit_length()} bits"
+        return f"a number of {value.bit_length() if isinstance(value, int) else '?'} bits"
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
 
 

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from spendfuse.metering.responses.conventions import is_google, settle
-from spendfuse.metering.responses.fields import NO_FIELDS, fields_of, text_of
+from spendfuse.metering.responses.fields import counts_of, text_of, unreadable
 from spendfuse.metering.responses.names import KNOWN, NAMES, TOTAL, Entry, Group, Names
 from spendfuse.metering.usage import COMMON, FIELDS, MAX_COUNT, Usage, UsageError, shown_value
 
@@ -19,6 +19,8 @@ _PLAIN_CHAT = frozenset(("prompt_tokens", "completion_tokens", "total_tokens"))
 _PLAIN_CHAT_OF_GOOGLE = _PLAIN_CHAT - {"total_tokens"}
 _PLAIN_OWN = frozenset(FIELDS[:COMMON])
 _ITEM_COUNTS = ("tokenCount", "token_count", "inputTokens")
+_ITEM_LABELS = ("modality", "ttl", "type")
+_ITEM_NAMES = (*_ITEM_LABELS, *_ITEM_COUNTS)
 _SHOWN_NAMES = 12
 _SHOWN_CHARACTERS = 60
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}")
@@ -45,12 +47,14 @@ def usage_from(counts: object, *, provider: str = "", strict: bool = False) -> U
 
     Args:
         counts: a mapping, or an SDK's usage object; a ``Usage`` comes back as it is.
-        provider: who sent it, where the names alone don't tell (xAI without a total, Google).
+        provider: who sent it, where the names alone don't tell (xAI without a total, Google);
+            what is no text tells nothing.
         strict: refuse unknown names, and show in errors what was given, for what a person typed.
 
     Raises:
         UsageError: a count is negative, no whole number (12.0 is one; True, "12" and NaN are
-            none) or above its whole, or nothing is known, or (strict) a name is unknown.
+            none) or above its whole, or nothing is known, or (strict) a name is unknown; or the
+            object raised while it was read. Nothing else is raised.
 
     Example:
         >>> usage_from({"prompt_tokens": 10, "completion_tokens": 5}).output_tokens
@@ -60,7 +64,9 @@ def usage_from(counts: object, *, provider: str = "", strict: bool = False) -> U
     if type(counts) is dict and counts:
         try:
             # A total tells nothing alone, and beside these two only something of Google's.
-            plain = _PLAIN_CHAT_OF_GOOGLE if provider and is_google(provider) else _PLAIN_CHAT
+            plain = (
+                _PLAIN_CHAT_OF_GOOGLE if provider and is_google(text_of(provider)) else _PLAIN_CHAT
+            )
             if counts.keys() <= plain and len(counts) > 1:
                 return Usage(
                     input_tokens=counts.get("prompt_tokens", 0),
@@ -68,15 +74,20 @@ def usage_from(counts: object, *, provider: str = "", strict: bool = False) -> U
                 )
             if counts.keys() <= _PLAIN_OWN:
                 return Usage(**counts)
-        except UsageError:
-            pass  # None, 12.0, or an error that is to name the caller's field: looked at below
-    if isinstance(counts, Usage):
-        return counts
-    return _usage_from_any(counts, provider=provider.lower(), strict=strict)
+        except Exception:  # noqa: BLE001, S110 (what it is, is found out below)
+            pass  # None, 12.0, or an error that is to name the caller's field
+    try:
+        if isinstance(counts, Usage):
+            return counts
+        return _usage_from_any(counts, provider=text_of(provider).lower(), strict=strict)
+    except UsageError:
+        raise
+    except Exception as error:
+        raise unreadable("the usage", error) from error
 
 
 def _usage_from_any(counts: object, *, provider: str, strict: bool) -> Usage:
-    given = fields_of(counts)
+    given = counts_of(counts, NAMES)
     if not given:
         raise UsageError(
             f"usage must be a mapping of counts or an object that has some, got {_kind(counts)}"
@@ -122,10 +133,10 @@ def _collect_group(
 ) -> None:
     if isinstance(value, list | tuple) and not hasattr(value, "_asdict"):
         for item in value:
-            _collect_item(group, fields_of(item), added, name)
+            _collect_item(group, counts_of(item, _ITEM_NAMES), added, name)
         return
-    counts = fields_of(value)
-    if counts is NO_FIELDS:
+    counts = counts_of(value, group.names)
+    if not counts and not isinstance(value, Mapping):
         raise UsageError(f"{name} must be an object with counts, got {shown_value(value)}")
     _collect(counts, group.names, found, added, f"{name}.")
 
@@ -183,7 +194,7 @@ def _check_strictly(counts: Mapping[str, Any], names: Names, inside: str = "") -
             hint = f"; did you mean {near[0]}?" if near else ""
             raise UsageError(f"unknown count {inside}{str(name)[:_SHOWN_CHARACTERS]}{hint}")
         if isinstance(entry, Group):
-            _check_strictly(fields_of(value), entry.names, f"{inside}{name}.")
+            _check_strictly(counts_of(value, entry.names), entry.names, f"{inside}{name}.")
         elif entry and value is not None:
             _counted(f"{inside}{name}", value, entry, shown=_literal)
 

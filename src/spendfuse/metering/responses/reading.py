@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from spendfuse.metering.responses import anthropic, bedrock, cohere, gemini, mistral, openai
 from spendfuse.metering.responses.batches import unwrapped
-from spendfuse.metering.responses.fields import fields_of
+from spendfuse.metering.responses.fields import fields_of, text_of, unreadable
 from spendfuse.metering.responses.litellm import noted_provider
 from spendfuse.metering.responses.response import Response
 from spendfuse.metering.usage import UsageError
@@ -38,12 +38,22 @@ def read_response(response: object, *, provider: str = "") -> Response:
 
     Args:
         response: what came back, or the dict that it was made of.
-        provider: who answered, where you know better; else what the response itself shows.
+        provider: who answered, where you know better; else (or where it is no text) what the
+            response itself shows.
 
     Raises:
         UsageError: it has no usage (the error names the fields that it has), or usage that
-            can't be.
+            can't be; or it raised while it was read. Nothing else is raised.
     """
+    try:
+        return _read(response, text_of(provider))
+    except UsageError:
+        raise
+    except Exception as error:
+        raise unreadable("the response", error) from error
+
+
+def _read(response: object, provider: str) -> Response:
     fields = fields_of(response)
     if not fields:
         raise UsageError(
