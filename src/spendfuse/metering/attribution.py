@@ -8,12 +8,16 @@ never leak between requests.
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from functools import cache
 from types import MappingProxyType
 from typing import NamedTuple, TypeVar
+
+logger = logging.getLogger(__name__)
 
 MAX_ATTRIBUTE_BYTES = 256
 MAX_ATTRIBUTES = 50
@@ -21,6 +25,22 @@ MAX_ATTRIBUTES = 50
 _DIGEST_CHARACTERS = 16
 # Four bytes a character at most, so that these need no counting.
 _SURELY_SHORT = MAX_ATTRIBUTE_BYTES // 4
+
+NAMED = frozenset(
+    {
+        "user",
+        "organisation",
+        "department",
+        "team",
+        "project",
+        "environment",
+        "feature",
+        "query_type",
+        "endpoint",
+        "key_id",
+    }
+)
+"""Attributes whatever their type: many apps' user ids are numbers."""
 
 Scalar = str | int | float | bool | None
 
@@ -96,18 +116,38 @@ def extended(base: Attribution, values: Mapping[str, Scalar]) -> Attribution:
                 value = attribute_text(value)  # noqa: PLW2901
             if value:
                 attributes[name] = value
-        elif value is not None and not (isinstance(value, float) and not math.isfinite(value)):
-            fields[name] = value
+        elif value is not None:
+            _put_other(attributes, fields, name, value)
     if len(attributes) > MAX_ATTRIBUTES or len(fields) > MAX_ATTRIBUTES:
         return Attribution(_bounded(attributes), _bounded(fields))
     return Attribution(attributes, fields)
+
+
+def _put_other(
+    attributes: dict[str, str], fields: dict[str, Scalar], name: str, value: object
+) -> None:
+    """Put what is no text: a user's number is the user all the same."""
+    if name in NAMED:
+        attributes[name] = attribute_text(value)
+    elif isinstance(value, (int, float)) and math.isfinite(value):
+        fields[name] = value
 
 
 _Value = TypeVar("_Value", bound=Scalar)
 
 
 def _bounded(values: dict[str, _Value]) -> dict[str, _Value]:
-    return {name: values[name] for name in list(values)[:MAX_ATTRIBUTES]}
+    _warn_of_many()
+    kept = sorted(values, key=lambda name: name not in NAMED)[:MAX_ATTRIBUTES]
+    return {name: values[name] for name in kept}
+
+
+@cache
+def _warn_of_many() -> None:
+    logger.warning(
+        "a call has more than %d attributes or fields; the last ones are left out (logged once)",
+        MAX_ATTRIBUTES,
+    )
 
 
 def attribute_text(value: object) -> str:
@@ -115,7 +155,7 @@ def attribute_text(value: object) -> str:
 
     What is longer keeps its beginning and ends in a hash of the whole.
     """
-    text = value if isinstance(value, str) else str(value)
+    text = value if isinstance(value, str) else _str(value)
     if len(text) <= _SURELY_SHORT and text.isascii():
         return text
     raw = text.encode("utf-8", "replace")
@@ -124,3 +164,10 @@ def attribute_text(value: object) -> str:
     digest = hashlib.sha256(raw).hexdigest()[:_DIGEST_CHARACTERS]
     kept = raw[: MAX_ATTRIBUTE_BYTES - _DIGEST_CHARACTERS - 1].decode("utf-8", "ignore")
     return f"{kept}~{digest}"
+
+
+def _str(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 (a value of the app's own, in the app's own request)
+        return type(value).__name__

@@ -87,8 +87,13 @@ class Lookup:
     ) -> Held:
         """Return the price that holds; errors as ``PriceBook.price`` has them."""
         processing = processing_of(tier, batch=batch)
-        provider, spellings, entries = self._resolved(provider, model, at)
-        return self._priced(provider, spellings, entries, processing=processing, at=at)
+        seller, _ = self._seller(provider, model)
+        like, spellings, entries = self._resolved(provider, model, at)
+        held = self._priced(like, spellings, entries, processing=processing, at=at)
+        if like == seller:
+            return held
+        # Whoever the prices are like: the bill is the seller's.
+        return held._replace(price=replace(held.price, provider=seller))
 
     def turns(self, provider: str, model: str, *, at: datetime) -> Turns:
         """Return when the prices that a model has at a time may become others, or did."""
@@ -110,6 +115,8 @@ class Lookup:
         entries: tuple[Override, ...] = ()
         for _ in range(_MAX_LIKE):
             spellings = tuple(names.spellings(provider, name))
+            if not spellings:
+                raise self.unknown(provider, name)
             # The entries of the name that was written come last: they win.
             here = self._matching(provider, spellings)
             entries = (*(each for each in here if each not in entries), *entries)

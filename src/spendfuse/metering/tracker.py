@@ -16,7 +16,6 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from spendfuse.clock import utc_now
-from spendfuse.errors import InputError, SettingsError
 from spendfuse.metering.attribution import (
     NOBODY,
     Attribution,
@@ -25,15 +24,19 @@ from spendfuse.metering.attribution import (
     current_attribution,
     extended,
 )
-from spendfuse.metering.price_book import PriceBook, UnknownModelError
+from spendfuse.metering.checks import check_parts, checked_limit
+from spendfuse.metering.forks import renew_after_fork
+from spendfuse.metering.price_book import PriceBook
+from spendfuse.metering.pricing import Priced, cleaned, priced, whole_milliseconds
 from spendfuse.metering.privacy import Pseudonyms
 from spendfuse.metering.record import Record, RecordIds, Status
 from spendfuse.metering.reporting import Reported
-from spendfuse.metering.responses import read_response, usage_from
+from spendfuse.metering.responses import read_response
+from spendfuse.metering.said_once import SaidOnce
 from spendfuse.metering.sinks.fan_out import FanOut
 from spendfuse.metering.sinks.sink import Sink, SinkHealth
-from spendfuse.metering.usage import NO_USAGE, NOTHING_USED, Usage, UsageError
-from spendfuse.money import display_usd, nano_usd
+from spendfuse.metering.usage import UsageError
+from spendfuse.money import display_usd
 
 logger = logging.getLogger(__name__)
 
@@ -83,22 +86,24 @@ class CostTracker:
         attributes: Mapping[str, Scalar] | None = None,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
-        if unknown_models not in {"raise", "unpriced"}:
-            raise SettingsError(
-                f'unknown_models must be "raise" or "unpriced", got {unknown_models!r}'
-            )
+        check_parts(sinks, prices, pseudonyms, attributes, unknown_models)
+        self._warn_above = checked_limit(warn_above_usd)
         self._sinks = FanOut(sinks)
         # Now, and not in somebody's request: opening the book takes half a second.
         self._prices = prices or PriceBook.standard()
         self._raises = unknown_models == "raise"
-        self._warn_above = None if warn_above_usd is None else nano_usd(warn_above_usd)
         self._pseudonyms = pseudonyms
         self._base = extended(NOBODY, attributes or {})
         self._now = now
         self._ids = RecordIds()
-        self._lock = threading.Lock()
         self._tracked = self._unpriced = self._refused = 0
-        self._reasons: set[str] = set()
+        self._said_refused = SaidOnce(ignoring_numbers=True)
+        self._said_unpriced = SaidOnce()
+        self._renew_lock()
+        renew_after_fork(self._renew_lock)
+
+    def _renew_lock(self) -> None:
+        self._lock = threading.Lock()
 
     @property
     def prices(self) -> PriceBook:
@@ -212,7 +217,8 @@ class CostTracker:
         """Count input that could not be read, and log each reason once; raises nothing."""
         with self._lock:
             self._refused += 1
-        self._log_once("usage refused", reason)
+        if self._said_refused.is_new(reason):
+            logger.warning("usage refused: %s (logged once, counted always)", reason)
 
     def flush(self, timeout_seconds: float = 5.0) -> bool:
         """Deliver what waits, or put it on disk; return whether nothing is left in memory."""
@@ -229,69 +235,61 @@ class CostTracker:
         return TrackerHealth(*counts, self._sinks.health())
 
     def _track(self, reported: Reported, at: datetime | None, *, raises: bool) -> Record:
+        reported = cleaned(reported)
         at = self._now() if at is None else at
-        usage, nano, provider, version, problem = self._priced(reported, at, raises=raises)
+        clock_problem = None
+        if not isinstance(at, datetime) or at.tzinfo is None:
+            # The record is worth more than its time: it is now, or was a moment ago.
+            at, clock_problem = utc_now(), _NO_TIME
+        call = priced(self._prices, reported, at, raises_unknown=raises)
         attributes, fields = self._attribution(reported.attribution)
-        latency_ms = reported.latency_ms
+        latency_ms, error_type = reported.latency_ms, reported.error_type
         record = Record(
             self._ids(),
             at,
-            provider,
+            call.provider,
             attribute_text(reported.model) or "unknown",
-            usage,
-            nano,
+            call.usage,
+            call.nano_usd,
             attributes,
             fields,
-            version,
-            None if latency_ms is None else _whole(latency_ms),
+            call.price_version,
+            None if latency_ms is None else whole_milliseconds(latency_ms),
             reported.status,
-            reported.error_type,
+            None if error_type is None else attribute_text(error_type),
             reported.cached,
-            problem,
+            call.problem or clock_problem,
         )
-        with self._lock:
-            self._tracked += 1
-            if nano is None:
-                self._unpriced += 1
-        if nano is not None and self._warn_above is not None and nano > self._warn_above:
-            self._warn(record, nano)
+        self._count(record, call)
         self._sinks.emit(record)
         return record
 
-    def _priced(
-        self, reported: Reported, at: datetime, *, raises: bool
-    ) -> tuple[Usage, int | None, str, str, str | None]:
-        """Return usage, nano-dollars, provider, price version, and why there is no price."""
-        usage, provider = reported.usage, reported.provider
-        if type(usage) is not Usage:
-            try:
-                usage = usage_from(usage, provider=provider)
-            except UsageError as error:
-                self.refuse(str(error))
-                return NO_USAGE, None, attribute_text(provider), "", str(error)
-        if reported.cached or usage == NOTHING_USED or _failed_unused(reported, usage):
-            return usage, 0, attribute_text(provider), self._prices.version, None
-        try:
-            cost = self._prices.price(
-                provider, reported.model, usage, at=at, tier=reported.tier, batch=reported.batch
-            )
-        except UnknownModelError as error:
-            if raises:
-                raise
-            self._log_once("recorded without a price", f"{_NO_MODEL} {attribute_text(error.model)}")
-            return usage, None, attribute_text(error.provider), self._prices.version, _NO_MODEL
-        except (InputError, TypeError, AttributeError) as error:
-            self._log_once("recorded without a price", str(error))
-            return usage, None, attribute_text(provider), self._prices.version, str(error)
-        return usage, cost.nano_usd, cost.price.provider, cost.price.version, None
-
-    def _log_once(self, what: str, reason: str) -> None:
+    def _count(self, record: Record, call: Priced) -> None:
         with self._lock:
-            is_new = reason not in self._reasons and len(self._reasons) < _MAX_REASONS
-            if is_new:
-                self._reasons.add(reason)
-        if is_new:
-            logger.warning("%s: %s (logged once, counted always)", what, reason)
+            self._tracked += 1
+            if call.nano_usd is None:
+                self._unpriced += 1
+        if record.problem is not None:
+            self._complain(record, call)
+        elif (
+            self._warn_above is not None
+            and call.nano_usd is not None
+            and call.nano_usd > self._warn_above
+        ):
+            self._warn(record, call.nano_usd)
+
+    def _complain(self, record: Record, call: Priced) -> None:
+        problem = record.problem or ""
+        if call.is_refused:
+            self.refuse(problem)
+        elif call.nano_usd is None and self._said_unpriced.is_new(f"{record.model} {problem}"):
+            logger.warning(
+                "recorded without a price: %s: %s (logged once)",
+                f"{record.provider} {record.model}".strip(),
+                problem,
+            )
+        elif call.nano_usd is not None and self._said_refused.is_new(problem):
+            logger.warning("%s (logged once)", problem)
 
     def _attribution(self, attribution: Attribution) -> Attribution:
         attributes: Mapping[str, str] = attribution.attributes
@@ -317,18 +315,4 @@ class CostTracker:
         )
 
 
-_NO_MODEL = "the price book does not know the model"
-
-
-def _failed_unused(reported: Reported, usage: Usage) -> bool:
-    """Return whether the call failed before the provider counted anything."""
-    return reported.status == "error" and usage == NO_USAGE
-
-
-def _whole(latency: object) -> int | None:
-    """Return a latency as whole milliseconds; None for what is no latency."""
-    try:
-        whole = int(latency)  # type: ignore[call-overload]
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return int(whole) if whole >= 0 else None
+_NO_TIME = "the time of a call is no aware datetime; it is recorded as of now"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
+import uuid
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -92,6 +94,140 @@ def test_by_choice_an_unknown_model_is_recorded_without_a_price_and_counted(leni
 def test_a_choice_that_there_is_not_is_refused(book) -> None:
     with pytest.raises(SettingsError, match='must be "raise" or "unpriced", got \'zero\''):
         CostTracker(sinks=[], prices=book, unknown_models="zero")
+
+
+def test_what_a_tracker_can_not_be_made_of_is_said_at_once(book) -> None:
+    with pytest.raises(SettingsError) as error:
+        CostTracker(
+            sinks=[{"kind": "print"}],
+            prices="prices.yaml",
+            pseudonyms="key",
+            attributes="team=search",
+        )
+
+    lines = str(error.value).splitlines()
+    assert [line.partition(":")[0] for line in lines] == [
+        "sinks",
+        "prices",
+        "pseudonyms",
+        "attributes",
+    ]
+    assert "open_sinks([...]) opens them" in lines[0]
+    with pytest.raises(SettingsError, match="warn_above_usd: expected an amount in dollars"):
+        CostTracker(sinks=[], prices=book, warn_above_usd="much")
+
+
+def test_a_limit_may_be_a_float_of_the_shortest_text(book, caplog) -> None:
+    tracker = CostTracker(sinks=[], prices=book, warn_above_usd=0.05)
+    with caplog.at_level(logging.WARNING):
+        tracker.track("gpt-4o", {"prompt_tokens": 20_000})
+        tracker.track("gpt-4o", {"prompt_tokens": 20_001})
+
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("user", [17, uuid.UUID(int=5), Decimal(3)])
+def test_a_user_id_that_is_no_text_is_the_user_and_gets_a_pseudonym(book, sink, user) -> None:
+    CostTracker(sinks=[sink], prices=book).track("gpt-4o", USAGE, user=user, team=7)
+    CostTracker(sinks=[sink], prices=book, pseudonyms=Pseudonyms(b"k" * 16)).track_usage(
+        user, "/chat", "gpt-4o", USAGE
+    )
+
+    plain, hidden = sink.records
+    assert plain.attributes == {"user": str(user), "team": "7"}
+    assert hidden.attributes["user"] == Pseudonyms(b"k" * 16).of(str(user))
+    assert hidden.fields == {}
+
+
+class Hostile:
+    """An object that raises whatever is asked of it."""
+
+    def __getattr__(self, name):
+        raise RuntimeError(name)
+
+    def __str__(self):
+        raise RuntimeError
+
+
+class HostileMapping(dict):
+    def __getitem__(self, key):
+        raise RuntimeError(key)
+
+    def get(self, key, default=None):
+        raise RuntimeError(key)
+
+    def items(self):
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"usage": Hostile()},
+        {"usage": HostileMapping(prompt_tokens=3, total=4)},
+        {"model": Hostile()},
+        {"model": None},
+        {"model": ""},
+        {"model": "x" * 1_000_000},
+        {"provider": None},
+        {"provider": b"openai"},
+        {"provider": Hostile()},
+        {"provider": "openai", "model": ""},
+        {"tier": Hostile()},
+        {"tier": 7},
+        {"at": datetime.max.replace(tzinfo=UTC), "model": "deepseek-chat"},
+        {"at": datetime(2026, 11, 21, 12)},  # noqa: DTZ001 (that is the mistake)
+        {"at": "2026-11-21"},
+        {"status": "weird"},
+        {"status": Hostile()},
+        {"error_type": ValueError("my secret prompt")},
+        {"error_type": ValueError},
+        {"cached": "false"},
+        {"batch": "no"},
+        {"user": Hostile(), "feature": Hostile(), "extra": Hostile()},
+    ],
+)
+def test_whatever_a_call_is_given_it_is_recorded_and_nothing_is_raised(
+    lenient, sink, options
+) -> None:
+    given = {"model": "gpt-4o", "usage": USAGE} | options
+    record = lenient.track(given.pop("model"), given.pop("usage"), **given)
+
+    assert sink.records == [record]
+    assert json.loads(json.dumps(record.to_json()))["status"] in {"ok", "error", "cancelled"}
+    assert "secret" not in json.dumps(record.to_line())
+    assert record.cost_nano_usd in {None, NANO}
+
+
+@pytest.mark.parametrize("at", [datetime(2026, 11, 21, 12), "2026-11-21", 7])  # noqa: DTZ001
+def test_a_time_that_is_none_is_now_and_the_record_says_so(tracker, at) -> None:
+    record = tracker.track("gpt-4o", USAGE, at=at)
+
+    assert record.at.tzinfo is not None
+    assert "no aware datetime" in (record.problem or "")
+    assert record.cost_nano_usd == NANO
+
+
+def test_counts_that_differ_in_their_numbers_are_one_reason_and_leave_room_for_others(
+    lenient, caplog
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        for number in range(1, 300):
+            lenient.track("gpt-4o", {"input_tokens": number, "cached_input_tokens": 1000})
+        lenient.track("brand-new-model", USAGE)
+
+    assert len(caplog.records) == 2
+    assert "brand-new-model" in caplog.messages[-1]
+
+
+def test_many_attributes_never_push_out_the_user(tracker, caplog) -> None:
+    ambient = {f"a{number}": "v" for number in range(60)}
+    with attributed(**ambient):
+        record = tracker.track_usage("u1", "/chat", "gpt-4o", USAGE)
+
+    assert record.attributes["user"] == "u1"
+    assert record.attributes["endpoint"] == "/chat"
+    assert len(record.attributes) == 50
 
 
 @pytest.mark.parametrize(
@@ -238,7 +374,8 @@ def test_reasons_are_logged_once_and_never_without_bound(lenient, caplog) -> Non
         for number in range(1000):
             lenient.track(f"made-up-{number}", USAGE)
 
-    assert len(caplog.records) <= 100
+    # A hundred kinds, and then one a minute.
+    assert len(caplog.records) <= 101
     assert lenient.health().unpriced == 1000
 
 
