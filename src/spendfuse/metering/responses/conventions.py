@@ -17,6 +17,7 @@ _CACHE_BESIDE = {n.BESIDE_CACHED, n.BESIDE_WRITTEN, n.BESIDE_WRITTEN_5M, n.BESID
 _CACHE_WITHIN = {n.WRITTEN_5M, "cache_write_1h_tokens"}
 _BILLED = {n.BILLED_INPUT, n.BILLED_OUTPUT}
 _HALVES = {n.HIT, n.MISS}
+_TELL_THE_INPUT = _BILLED | _HALVES
 _OF_THE_INPUT = _CACHE_BESIDE | _CACHE_WITHIN | _BILLED | _HALVES | {n.TOOL_INPUT, n.SEARCH_UNITS}
 _PERHAPS_APART = {n.THOUGHTS, n.LOOSE_REASONING, "citation_tokens"}
 
@@ -24,14 +25,27 @@ _PERHAPS_APART = {n.THOUGHTS, n.LOOSE_REASONING, "citation_tokens"}
 def settle(found: Found, counts: Mapping[str, Any], provider: str) -> None:
     """Turn all slots in ``found`` into fields of ``Usage``."""
     total = found.pop(n.TOTAL, 0)
+    missing = _missing(found) if total else None
     if not found.keys().isdisjoint(_OF_THE_INPUT):
         _settle_the_input(found, counts)
     whole = found.get("input_tokens", 0) + found.get("output_tokens", 0)
     # A total of just both says that nothing stands apart, which is so for most calls.
     if total != whole or not found.keys().isdisjoint(_PERHAPS_APART):
-        _take_the_reasoning_in(found, counts, total, provider)
+        _take_the_reasoning_in(found, counts, total, provider, missing)
     if found.get("input_audio_tokens") or found.get("input_image_tokens"):
         _imply_what_was_cached(found)
+
+
+def _missing(found: Found) -> str | None:
+    """Return the one side of input and output that nobody counted, and the total tells.
+
+    What stands beside a side (cache reads, thoughts) is no count of it.
+    """
+    has_input = "input_tokens" in found or not found.keys().isdisjoint(_TELL_THE_INPUT)
+    has_output = "output_tokens" in found or n.BILLED_OUTPUT in found
+    if has_input == has_output:
+        return None
+    return "output_tokens" if has_input else "input_tokens"
 
 
 def _settle_the_input(found: Found, counts: Mapping[str, Any]) -> None:
@@ -108,36 +122,43 @@ def _has_one_of(counts: Mapping[str, Any], names: frozenset[str]) -> bool:
 
 
 def _take_the_reasoning_in(
-    found: Found, counts: Mapping[str, Any], total: int, provider: str
+    found: Found, counts: Mapping[str, Any], total: int, provider: str, missing: str | None
 ) -> None:
     loose = found.pop(n.LOOSE_REASONING, 0)
     thoughts = found.pop(n.THOUGHTS, 0)
     reasoning = max(found.get("reasoning_tokens", 0), loose)
     whole = found.get("input_tokens", 0) + found.get("output_tokens", 0)
     is_chat = _has_one_of(counts, n.CHAT_OUTPUT_NAMES)
-    apart = thoughts
+    apart, not_in_total = thoughts, 0
     if is_chat and _is_perplexity(counts, provider):
-        apart += loose + found.get("citation_tokens", 0)
+        not_in_total = loose + found.get("citation_tokens", 0)
     elif reasoning and _is_beside_the_output(
-        whole, reasoning, total, is_chat=is_chat, provider=provider
+        found, reasoning, total, missing, is_xai=is_chat and provider in {"x-ai", "xai"}
     ):
         apart += reasoning
-    if is_chat and is_google(provider) and total > whole + apart:
+    rest = max(0, total - whole - apart)
+    if missing:
+        _add(found, missing, rest)
+    elif is_chat and rest and is_google(provider):
         # Its chat endpoint counts thoughts in the total alone, and bills them.
-        reasoning += total - whole - apart
-        apart = total - whole
-    if apart:
-        _add(found, "output_tokens", apart)
+        reasoning += rest
+        apart += rest
+    if apart + not_in_total:
+        _add(found, "output_tokens", apart + not_in_total)
     if reasoning or thoughts:
         found["reasoning_tokens"] = max(reasoning, thoughts)
 
 
 def _is_beside_the_output(
-    whole: int, reasoning: int, total: int, *, is_chat: bool, provider: str
+    found: Found, reasoning: int, total: int, missing: str | None, *, is_xai: bool
 ) -> bool:
+    output = found.get("output_tokens", 0)
+    if missing == "input_tokens":
+        # A total that has to tell the input can't tell of reasoning too.
+        return is_xai or reasoning > output
     if total:
-        return total == whole + reasoning
-    return is_chat and provider in {"x-ai", "xai"}
+        return total == found.get("input_tokens", 0) + output + reasoning
+    return is_xai
 
 
 def _is_perplexity(counts: Mapping[str, Any], provider: str) -> bool:

@@ -40,6 +40,7 @@ def usage_from(counts: object, *, provider: str = "", strict: bool = False) -> U
     * Output contains reasoning, except Gemini's thoughts; Perplexity's reasoning and citations;
       reasoning that the total counts apart (xAI); and, from Google's chat endpoint, all that the
       total has above prompt and completion.
+    * Where input or output is not given at all, it is what the total has above the other.
     * Of a count that is given under two names the larger holds.
 
     None is no count. Unknown names are passed over, for providers add some every month, but not
@@ -63,14 +64,14 @@ def usage_from(counts: object, *, provider: str = "", strict: bool = False) -> U
     # Nothing that strict could refuse is plain.
     if type(counts) is dict and counts:
         try:
-            # A total tells nothing alone, and beside these two only something of Google's.
+            # A total tells nothing beside these two, except of Google's.
             plain = (
                 _PLAIN_CHAT_OF_GOOGLE if provider and is_google(text_of(provider)) else _PLAIN_CHAT
             )
-            if counts.keys() <= plain and len(counts) > 1:
+            if counts.keys() <= plain and "completion_tokens" in counts:
                 return Usage(
-                    input_tokens=counts.get("prompt_tokens", 0),
-                    output_tokens=counts.get("completion_tokens", 0),
+                    input_tokens=counts["prompt_tokens"],
+                    output_tokens=counts["completion_tokens"],
                 )
             if counts.keys() <= _PLAIN_OWN:
                 return Usage(**counts)

@@ -79,11 +79,14 @@ def _number(value: Any) -> Any:
 
 
 def _of_embeddings(fields: Mapping[str, Any], counts: object) -> object:
-    """Name the total as input where there is no output (Voyage counts nothing else)."""
+    """Name the total as input, for there is no output (Voyage counts nothing else)."""
     if fields.get("object") == "list":
         given = fields_of(counts)
-        if given.get("prompt_tokens") is None and given.get("total_tokens") is not None:
-            return {"prompt_tokens": given["total_tokens"]}
+        total = given.get("total_tokens")
+        if given.get("prompt_tokens") is not None:
+            return {**given, "total_tokens": None}
+        if total is not None:
+            return {"prompt_tokens": total}
     return counts
 
 
