@@ -163,7 +163,7 @@ _BEGUN = re.compile(r"(?:[-@](?:0|20\d{2,6}-?)|[-_@:./ ])$")
 def _same_model(kind: str, name: str, what: str) -> bool:
     if kind in {"equals", "regex"}:
         return True
-    before, _, after = name.rpartition(what) if kind == "ends" else name.partition(what)
+    before, _, after = name.partition(what)
     begun = _BEGUN.search(what) if after else None
     rest = begun[0] + after if begun else after
     return BEFORE.fullmatch(before) is not None and _SAME.fullmatch(rest) is not None

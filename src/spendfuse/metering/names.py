@@ -138,9 +138,8 @@ def _spellings(provider: str, name: str) -> Iterator[str]:
     name = _FINE_TUNED.sub(r"\1", name)
     yield name
     yield _COMPACT_DATE.sub(r"-\1-\2-\3", name)
-    if name.startswith("gpt-35-"):
-        # Azure's names have no dots.
-        yield name.replace("gpt-35-", "gpt-3.5-", 1)
+    # Azure's names have no dots.
+    yield name.replace("gpt-35-", "gpt-3.5-", 1)
 
 
 def _regional(provider: str, name: str) -> Iterator[str]:

@@ -29,6 +29,8 @@ CLAUDE = [
          input_tokens=1000, output_tokens=500),
     case("aws", f"au.{_SONNET}", "1000 * 3.30/M + 500 * 16.50/M",
          input_tokens=1000, output_tokens=500),
+    case("", f"bedrock/us-east-1/{_HAIKU}", "1000 * 1.10/M + 500 * 5.50/M",
+         input_tokens=1000, output_tokens=500),
     case("aws", _SONNET, "1000 * 3.30/M + 500 * 16.50/M",
          input_tokens=1000, output_tokens=500),
     case("aws", f"us-gov.{_SONNET}", "1000 * 3.60/M + 500 * 18.00/M",

@@ -37,6 +37,8 @@ KNOWN = [
     ("google", "gemini-1.5-pro-002", "gemini-1.5-pro"),
     ("google", "gemini-2.5-flash-lite-preview-09-2025", "gemini-2.5-flash-lite"),
     ("google", "gemini-3.1-pro-preview-customtools", "gemini-3.1-pro-preview"),
+    ("google", "claude-opus-4-0", "claude-4-opus"),
+    ("aws", "bedrock/us-east-1/qwen.qwen3-coder-next", "qwen.qwen3-coder-next"),
     ("aws", "amazon.nova-lite-v1:0:300k", "amazon.nova-lite-v1:0"),
     ("aws", "mistral.mistral-7b-instruct-v0:2", "mistral.mistral-7b-instruct-v0:2"),
     ("aws", "amazon.titan-embed-text-v2:0:8k", "amazon.titan-embed-text-v2:0"),
@@ -86,6 +88,9 @@ ONLY_ALIKE = [
     ("aws", "us.anthropic.claude-haiku-4-5-20251001-turbo",
      "global.anthropic.claude-haiku-4-5-20251001-v1:0"),
     ("azure", "gpt-4o-ultra", "gpt-4o"),
+    # Places whose price nobody has told.
+    ("azure", "apac/gpt-4o", "gpt-4o"),
+    ("google", "us/gemini-2.5-pro", "gemini-2.5-pro"),
     ("mistral", "mistral-large-9999", "mistral-large"),
     ("deepseek", "deepseek-chat-ultra", "deepseek-chat"),
     ("cohere", "command-light-ultra", "command-light"),

@@ -92,7 +92,7 @@ OTHERS = [
          input_tokens=1000, output_tokens=500),
     case("", "mistral/mistral-medium-2508", "1000 * 0.40/M + 500 * 2.00/M",
          input_tokens=1000, output_tokens=500),
-    case("mistral", "mistral-ocr-2505", "120 * 1/K", pages=120),
+    case("mistral", "mistral-ocr-2505", "120 * 1/K + 3 * 3/K", pages=120, annotated_pages=3),
     case("cohere", "command-r-plus-08-2024", "1000 * 2.50/M + 500 * 10.00/M",
          input_tokens=1000, output_tokens=500),
     case("cohere", "command-r-08-2024", "1000 * 0.15/M + 500 * 0.60/M",

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import threading
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from unit.metering.prices.listed import NOW
 from unit.metering.prices.usages import plain_usages
 
+from spendfuse.metering.catalogue import Row
 from spendfuse.metering.genai_prices import genai_catalogue
 from spendfuse.metering.price_book import (
     MAX_KEPT,
@@ -74,6 +75,32 @@ def test_what_is_kept_holds_for_no_moment_longer_than_it_should(
             continue
         anew = BOOK._lookup.held(*name, at=at, tier=None, batch=batch).price
         assert (kept.rates, kept.valid_from) == (anew.rates, anew.valid_from)
+
+
+@pytest.mark.parametrize("first", range(0, 72, 3))
+def test_an_hours_price_is_kept_for_those_hours_of_that_day(first: int) -> None:
+    book = PriceBook(genai_catalogue())
+    start = datetime(2026, 11, 19, tzinfo=UTC)
+    asked = [start + timedelta(minutes=30 * half) for half in range(144)]
+    book.price("deepseek", "deepseek-v4-pro", IN, at=start + timedelta(hours=first))
+    kept = dict(book._held)
+
+    for at in asked:
+        book._held = dict(kept)
+        usd = "1.32" if 1 <= at.hour < 4 or 6 <= at.hour < 10 else "0.66"
+        assert book.price("deepseek", "deepseek-v4-pro", IN, at=at).usd == Decimal(usd)
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "held"),
+    [(6, 10, {6, 7, 8, 9}), (22, 2, {22, 23, 0, 1}), (0, 1, {0})],
+)
+def test_hours_hold_from_their_begin_until_their_end_also_past_midnight(
+    begin: int, end: int, held: set[int]
+) -> None:
+    row = Row({}, hours=(time(begin), time(end)))
+
+    assert {hour for hour in range(24) if row.holds(NOW.replace(hour=hour))} == held
 
 
 def test_a_time_is_the_same_in_every_zone(book: PriceBook) -> None:
