@@ -135,6 +135,18 @@ def test_an_unknown_model_stays_unknown_and_is_found_out_once(book: PriceBook) -
     assert (raised.value.provider, raised.value.model) == ("openai", "gpt-nobody")
 
 
+def test_a_price_is_looked_up_once_while_it_holds() -> None:
+    book = PriceBook(genai_catalogue())
+    before, again, after = (
+        book.price("openai", "o3", IN, at=at).price
+        for at in (BEFORE, BEFORE - timedelta(days=9), AFTER)
+    )
+
+    assert again is before
+    assert after is not before
+    assert book.price("openai", "o3", IN, at=NOW).price is after
+
+
 def test_a_missing_tier_is_an_error_each_time(book: PriceBook) -> None:
     for _ in range(2):
         with pytest.raises(PriceError, match="no flex price"):
