@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import anthropic
 
+from spendfuse.errors import InputError
 from spendfuse.metering.attribution import Scalar
 from spendfuse.metering.integrations.hosts import provider_of_host
 from spendfuse.metering.integrations.meter import Meter
@@ -48,10 +49,17 @@ def metered(
         provider: Who sends the bill, where the client does not tell.
         **attributes: Hold for every call, over what ``attributed()`` says.
 
+    Raises:
+        InputError: it is another SDK's client.
+
     Example:
         client = metered(Anthropic(), tracker, feature="search")
         client.messages.create(model="claude-haiku-4-5", max_tokens=500, messages=messages)
     """
+    # Its kin for Bedrock, Vertex and Foundry share no public base; an app may subclass any.
+    if not any(each.__module__.startswith("anthropic.") for each in type(client).__mro__):
+        name = type(client).__name__
+        raise InputError(f"expected an Anthropic client, sync or async, got {name}")
     return ClientMeter(_SDK, tracker, provider, attributes).metered(client)
 
 

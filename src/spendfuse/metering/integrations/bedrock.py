@@ -19,7 +19,7 @@ from spendfuse.errors import InputError
 from spendfuse.metering.attribution import Scalar
 from spendfuse.metering.integrations.call import MeteredCall
 from spendfuse.metering.integrations.estimated import event_bytes
-from spendfuse.metering.integrations.meter import Meter
+from spendfuse.metering.integrations.meter import Meter, checked_meter
 from spendfuse.metering.integrations.stream_watch import StreamWatch
 from spendfuse.metering.integrations.taps import Tap
 from spendfuse.metering.record import Status
@@ -56,6 +56,7 @@ def metered(client: _Client, tracker: Meter, /, **attributes: Scalar) -> _Client
         bedrock = metered(boto3.client("bedrock-runtime"), tracker, feature="search")
         bedrock.converse(modelId="eu.amazon.nova-lite-v1:0", messages=messages)
     """
+    checked_meter(tracker)
     if not hasattr(type(client), "converse"):
         name = type(client).__name__
         raise InputError(f'expected a client of boto3.client("bedrock-runtime"), got {name}')

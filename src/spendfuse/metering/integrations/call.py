@@ -14,7 +14,7 @@ from spendfuse.metering.attribution import Attribution, Scalar, current_attribut
 from spendfuse.metering.integrations.estimated import estimated_tokens, request_bytes
 from spendfuse.metering.integrations.meter import Meter, billed_model
 from spendfuse.metering.record import Status
-from spendfuse.metering.reporting import Reported
+from spendfuse.metering.reporting import Reported, outlet
 from spendfuse.metering.responses import Response, read_response
 from spendfuse.metering.responses.fields import fields_of
 from spendfuse.metering.usage import NOTHING_USED, Usage, UsageError
@@ -41,6 +41,7 @@ class MeteredCall:
         "_began",
         "_body",
         "_estimate",
+        "_hand_on",
         "_once",
         "_tracker",
         "model",
@@ -58,6 +59,8 @@ class MeteredCall:
         estimate: Estimate = "text",
     ) -> None:
         self._tracker = tracker
+        # The request around knows its user and its endpoint.
+        self._hand_on = outlet(tracker) or tracker.track_quietly
         self.provider = provider
         self.model = model
         attribution = current_attribution()
@@ -177,7 +180,7 @@ class MeteredCall:
         except IndexError:
             return
         provider = self.provider or provider
-        self._tracker.track_quietly(
+        self._hand_on(
             Reported(
                 billed_model(provider, self.model, model),
                 usage,

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from spendfuse.metering.attribution import NOBODY, Attribution, current_attribution, extended
-from spendfuse.metering.integrations.meter import Meter, billed_model
+from spendfuse.metering.integrations.meter import Meter, billed_model, checked_meter
 from spendfuse.metering.integrations.recent import Recent
 from spendfuse.metering.names import provider_id
 from spendfuse.metering.reporting import Reported
@@ -52,7 +52,7 @@ class LitellmMeter:
     """Tracks calls by what litellm hands to its callbacks."""
 
     def __init__(self, tracker: Meter, attributes: Mapping[str, str]) -> None:
-        self._tracker = tracker
+        self._tracker = checked_meter(tracker)
         self._names = {k: v for k, v in {**ATTRIBUTES, **attributes}.items() if v}
         self._begun: Recent[str, Attribution] = Recent()
         self._ended: Recent[tuple[str, str], bool] = Recent()

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import openai
 
+from spendfuse.errors import InputError
 from spendfuse.metering.attribution import Scalar
 from spendfuse.metering.integrations.hosts import provider_of_host
 from spendfuse.metering.integrations.meter import Meter
@@ -54,10 +55,16 @@ def metered(
         provider: Who sends the bill, where the client's address does not tell.
         **attributes: Hold for every call, over what ``attributed()`` says.
 
+    Raises:
+        InputError: it is another SDK's client.
+
     Example:
         client = metered(OpenAI(), tracker, feature="search")
         client.chat.completions.create(model="gpt-4o-mini", messages=messages)
     """
+    if not isinstance(client, openai.OpenAI | openai.AsyncOpenAI):
+        name = type(client).__name__
+        raise InputError(f"expected an OpenAI or AsyncOpenAI client, got {name}")
     return ClientMeter(_SDK, tracker, provider, attributes).metered(client)
 
 

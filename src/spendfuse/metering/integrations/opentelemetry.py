@@ -16,7 +16,7 @@ from opentelemetry.trace.status import StatusCode
 
 from spendfuse.metering.attribution import NOBODY, Attribution, current_attribution, extended
 from spendfuse.metering.integrations.genai_spans import Attributes, span_call, span_role
-from spendfuse.metering.integrations.meter import Meter
+from spendfuse.metering.integrations.meter import Meter, checked_meter
 from spendfuse.metering.integrations.recent import Recent
 from spendfuse.metering.record import Status
 from spendfuse.metering.reporting import Reported
@@ -62,7 +62,7 @@ class GenAiSpanProcessor(SpanProcessor):
         attributes: Mapping[str, str] | None = None,
         cached_beside: frozenset[str] = frozenset(),
     ) -> None:
-        self._tracker = tracker
+        self._tracker = checked_meter(tracker)
         self._names = {k: v for k, v in {**ATTRIBUTES, **(attributes or {})}.items() if v}
         self._cached_beside = cached_beside
         self._started: Recent[_Span, Attribution] = Recent()

@@ -18,7 +18,7 @@ from spendfuse.metering.attribution import Scalar
 from spendfuse.metering.integrations.background import Background, UsageWatch, running_id
 from spendfuse.metering.integrations.body_watch import BodyWatch
 from spendfuse.metering.integrations.call import Estimate, MeteredCall, status_of
-from spendfuse.metering.integrations.meter import Meter
+from spendfuse.metering.integrations.meter import Meter, checked_meter
 from spendfuse.metering.integrations.stream_watch import StreamWatch
 from spendfuse.metering.integrations.taps import watch_body, watch_events
 from spendfuse.metering.reporting import mark_counted
@@ -79,7 +79,7 @@ class ClientMeter:
         self, sdk: Sdk, tracker: Meter, provider: str, values: Mapping[str, Scalar]
     ) -> None:
         self._sdk = sdk
-        self._tracker = tracker
+        self._tracker = checked_meter(tracker)
         self._provider = provider
         self._values = values
         self._may_ask = True
