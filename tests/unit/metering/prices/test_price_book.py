@@ -144,7 +144,7 @@ def test_a_price_is_looked_up_once_while_it_holds() -> None:
 
     assert again is before
     assert after is not before
-    assert book.price("openai", "o3", IN, at=NOW).price is after
+    assert book.price("openai", "o3", IN, at=AFTER + timedelta(days=30)).price is after
 
 
 def test_a_missing_tier_is_an_error_each_time(book: PriceBook) -> None:
