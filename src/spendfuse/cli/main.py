@@ -30,7 +30,9 @@ _COMMANDS = {
     ),
 }
 """What to load, and its line in the help: to load them all for that takes half a second."""
-_EXTRAS = {"boto3": "aws", "pydantic": "config", "ministack": "sandbox", "hypercorn": "sandbox"}
+_EXTRAS = {"boto3": "aws", "pydantic": "config"}
+_SANDBOX = {"demo", "sandbox"}
+"""Commands that need more libraries than all others together."""
 
 
 class _Cli(click.Group):
@@ -46,7 +48,8 @@ class _Cli(click.Group):
         try:
             command: click.Command = getattr(import_module(module), attribute)
         except ModuleNotFoundError as error:
-            extra = _EXTRAS.get(str(error.name).partition(".")[0], "cli")
+            needed = _EXTRAS.get(str(error.name).partition(".")[0], "cli")
+            extra = "sandbox" if name in _SANDBOX else needed
             raise click.ClickException(
                 f"`spendfuse {name}` needs {error.name}; pip install 'spendfuse[{extra}]'"
             ) from error

@@ -12,7 +12,7 @@ from spendfuse.metering.price_book import PriceBook
 from spendfuse.metering.privacy import Pseudonyms
 from spendfuse.metering.sinks import Wiring, open_sinks, sink_specs
 from spendfuse.metering.tracker import CostTracker, UnknownModels
-from spendfuse.money import decimal_usd
+from spendfuse.money import decimal_usd, nano_usd
 
 VARIABLES: Mapping[str, str] = {
     "SPENDFUSE_SINKS": "where records go, such as jsonl:usage,print",
@@ -41,12 +41,12 @@ def tracker_from_env(environ: Mapping[str, str], *, wiring: Wiring | None = None
     unknown_models = reader.unknown_models()
     pseudonyms = reader.pseudonyms()
     specs = reader.sinks()
-    if reader.mistakes:
+    prices = reader.prices()
+    if reader.mistakes or prices is None:
         raise SettingsError("\n".join(reader.mistakes))
     wiring = wiring or Wiring()
-    prices = environ.get("SPENDFUSE_PRICES")
     return CostTracker(
-        prices=PriceBook.standard(Path(prices) if prices else None),
+        prices=prices,
         sinks=open_sinks(specs, wiring),
         unknown_models=unknown_models,
         warn_above_usd=warn_above_usd,
@@ -73,8 +73,17 @@ class _Reader:
         try:
             return sink_specs(text)
         except SettingsError as error:
-            self.mistakes.append(f"SPENDFUSE_SINKS: {error}")
+            said = str(error).removeprefix("SPENDFUSE_SINKS: ")
+            self.mistakes.append(f"SPENDFUSE_SINKS: {said}")
             return []
+
+    def prices(self) -> PriceBook | None:
+        file = self._environ.get("SPENDFUSE_PRICES")
+        try:
+            return PriceBook.standard(Path(file) if file else None)
+        except SettingsError as error:
+            self.mistakes.append(f"SPENDFUSE_PRICES: {error}" if file else str(error))
+            return None
 
     def dollars(self, name: str) -> Decimal | None:
         text = self._environ.get(name)
@@ -82,6 +91,7 @@ class _Reader:
             return None
         try:
             amount = decimal_usd(text)
+            nano_usd(amount)
         except InputError as error:
             self.mistakes.append(f"{name}: {error}")
             return None

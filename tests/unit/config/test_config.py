@@ -165,7 +165,10 @@ def test_the_definitions_survive_their_file() -> None:
         (a_budget(name="a:b"), 'budgets[0].name: got "a:b"; write 1 to 63 letters'),
         (a_budget(match={"team": "x"}), "add one without, the root"),
         (a_context(nme="x"), 'spendfuse.nme: unknown key; did you mean "name"?'),
-        (a_context(stage={}), "known here: alerts, aws_budgets, bedrock_log, budgets, fuse, name, stages, tags"),
+        (
+            a_context(stage={}),
+            "known here: alerts, aws_budgets, bedrock_log, budgets, fuse, name, stages, tags",
+        ),
         (a_context(stages={"x": {"stages": {}}}) | {"stage": "x"}, "has no stages of its own"),
         (a_context(tags={"Project": "a"}), "add the required tags Environment, Team, CostCenter"),
         (a_context(alerts={"emails": ["nope"]}), 'alerts.emails[0]: got "nope"; write one address'),

@@ -42,6 +42,7 @@ def test_every_mistake_is_reported_at_once(tmp_path) -> None:
         "SPENDFUSE_ATTRIBUTES": "team",
         "SPENDFUSE_UNKNOWN_MODELS": "zero",
         "SPENDFUSE_WARN_ABOVE_USD": "-1",
+        "SPENDFUSE_PRICES": str(tmp_path / "no.yaml"),
         "SPENDFUSE_PSEUDONYM_KEY_FILE": str(tmp_path / "none"),
     }
     with pytest.raises(SettingsError) as error:
@@ -49,7 +50,7 @@ def test_every_mistake_is_reported_at_once(tmp_path) -> None:
 
     lines = str(error.value).splitlines()
     named = [name for name in VARIABLES if any(line.startswith(name) for line in lines)]
-    assert set(named) == set(VARIABLES) - {"SPENDFUSE_PRICES"}
+    assert set(named) == set(VARIABLES)
     assert "'zero'" in str(error.value)
 
 
@@ -62,3 +63,19 @@ def test_a_file_of_prices_that_is_not_there_is_said_before_any_sink_opens(tmp_pa
         tracker_from_env(environ)
 
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("SPENDFUSE_SINKS", "[{", "SPENDFUSE_SINKS: "),
+        ("SPENDFUSE_WARN_ABOVE_USD", "0.00000000001", "finer than a nano-dollar"),
+    ],
+)
+def test_a_mistake_names_its_variable_once(tmp_path, name, value, said) -> None:
+    environ = {"SPENDFUSE_SINKS": "print"} | {name: value}
+    with pytest.raises(SettingsError) as error:
+        tracker_from_env(environ)
+
+    assert str(error.value).count(name) == 1
+    assert said in str(error.value)
