@@ -123,3 +123,20 @@ def test_a_forked_child_finds_the_books_lock_free() -> None:
     holder.join()
 
     assert os.waitstatus_to_exitcode(status) == 0
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "day", "dollars"),
+    [
+        # A million in and one out: $3 and $12, then $1.10 and $4.40.
+        ("openai", "o1-mini", datetime(2025, 1, 30, tzinfo=UTC), "15"),
+        ("openai", "o1-mini", datetime(2025, 1, 31, tzinfo=UTC), "5.5"),
+        # Above 128,000 tokens in: $7 and $21, then $2.50 and $10.
+        ("google", "gemini-1.5-pro", datetime(2024, 9, 30, 23, 59, 59, tzinfo=UTC), "28"),
+        ("google", "gemini-1.5-pro", datetime(2024, 10, 1, tzinfo=UTC), "12.5"),
+    ],
+)
+def test_old_records_keep_the_prices_of_their_day(provider, model, day, dollars) -> None:
+    usage = Usage(input_tokens=10**6, output_tokens=10**6)
+
+    assert BOOK.price(provider, model, usage, at=day).usd == Decimal(dollars)
