@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from spendfuse.budget import Budget, Rung
+from spendfuse.budget import Budget, Limits, Rate, Rung
 from spendfuse.errors import SettingsError
 from spendfuse.period import PeriodKind
 
@@ -55,6 +55,12 @@ class Definitions:
     """The root budget first."""
     aws_budgets: tuple[AwsBudget, ...]
     fuse: FuseDefinition
+    rates: tuple[Rate, ...] = ()
+
+    @property
+    def limits(self) -> Limits:
+        """What the guard enforces, as it was configured."""
+        return Limits(self.budgets, self.rates)
 
     @property
     def root(self) -> Budget:
@@ -97,6 +103,7 @@ def definitions_from_json(text: str) -> Definitions:
             fuse=FuseDefinition(
                 **{**raw["fuse"], "key_stores": tuple(raw["fuse"]["key_stores"])},
             ),
+            rates=tuple(Rate(**each) for each in raw.get("rates", ())),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise SettingsError(
@@ -110,13 +117,7 @@ def _ladder(raw: list[Mapping[str, Any]]) -> tuple[Rung, ...]:
 
 
 def _budget(raw: Mapping[str, Any]) -> Budget:
-    return Budget(
-        name=raw["name"],
-        limit_nano_usd=raw["limit_nano_usd"],
-        period=raw["period"],
-        ladder=_ladder(raw["ladder"]),
-        match=raw["match"],
-    )
+    return Budget(**{**raw, "ladder": _ladder(raw["ladder"])})
 
 
 def _aws_budget(raw: Mapping[str, Any]) -> AwsBudget:

@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
+from spendfuse.budget import ANONYMOUS
 from spendfuse.errors import SettingsError
 from spendfuse.metering.attribution import NOBODY, current_attribution, extended
 from spendfuse.metering.endpoint import Endpoints
@@ -25,7 +26,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-ANONYMOUS = "anonymous"
+
 _METERED = frozenset(("http", "websocket"))
 _SERVER_ERROR = 500
 _LENGTH = len(NAME)

@@ -1,0 +1,1 @@
+"""May this call happen? Budgets that are checked before the money is spent."""
