@@ -68,13 +68,17 @@ class Reserve(NamedTuple):
     least_nano_usd: int
     """What would do where only ``fit`` levels are short; equal to ``nano_usd`` otherwise."""
     levels: tuple[Level, ...]
+    """Each counter once; none at all is granted."""
     rates: tuple[RateLevel, ...] = ()
+    """The asked amount must fit into each of these too, or nothing is held."""
     hold_seconds: float = 600.0
     """After this time the store forgets the hold: a killed worker leaks nothing."""
     seeds: Mapping[str, int] | None = None
     """What a missing counter starts from (absent: 0). None: answer ``Unseeded`` instead."""
     calls_in: bool = False
-    """Whether a refusal marks the short counters as called in, so that leases are returned."""
+    """Whether a refusal marks the counters that are short as called in for
+    ``CALLED_IN_SECONDS``, so that leases are returned. Those of observe levels never are: they
+    refuse nobody."""
 
 
 class Settle(NamedTuple):
@@ -83,9 +87,14 @@ class Settle(NamedTuple):
     hold: Hold
     nano_usd: int
     keep_nano_usd: int | None = None
-    """Not None: only a part is charged, and this much stays held, for another full hold time."""
+    """Not None: only a part is charged, and this much (at most what is held now) stays held, for
+    another full hold time. Where nothing is held any more, the part counts and nothing is kept."""
     part: int = 0
-    """Numbers the parts of one hold, from 1; 0 is the final settle. A part counts once."""
+    """Numbers the parts of one hold, from 1; 0 is the final settle, charged on top of them.
+
+    Parts come in order: one whose number is not above the last counted one's is ``again``. So a
+    part without an answer is repeated before the next one is sent.
+    """
     hold_seconds: float = 600.0
     """For how long the kept rest is held."""
     seeds: Mapping[str, int] | None = None
@@ -124,6 +133,7 @@ class Settled(NamedTuple):
     kind: Literal["settled", "late", "again"]
     """late: the hold had expired or was released; again: it had been counted, and counts once."""
     standings: tuple[Standing, ...] = ()
+    """Of the levels in order, where they cost the store nothing more; may be empty."""
 
 
 def room(level: Level, standing: Standing) -> int:

@@ -24,6 +24,8 @@ REMEMBERED_SECONDS = 600.0
 """How long a finished id is known: a repeated settle within it counts once."""
 LATE_SECONDS = 86_400.0
 """How long after its hold's end a request may still settle by its bare id."""
+CALLED_IN_SECONDS = 2.0
+"""How long a counter's standing says that it was called in."""
 
 
 class Store(Protocol):
@@ -38,7 +40,8 @@ class Store(Protocol):
         """Hold an amount on all levels, or on none.
 
         Raises:
-            ReservationError: the id was used for another amount or other levels, or is finished.
+            ReservationError: the id was used for another amount or other counters (their limits
+                may have changed), or is finished: settled, released or expired.
             SettingsError: a limit is above what this store counts exactly.
             UnavailableError: the store can't be reached. It may have taken the step all the same:
                 the same id again tells.
@@ -48,16 +51,18 @@ class Store(Protocol):
     def settle(self, step: Settle) -> Settled | Unseeded:
         """Charge a hold's actual cost on its levels, in the periods in which it was reserved.
 
-        After the hold has expired, or was released, the cost counts all the same.
+        After the hold has expired, or was released, the cost counts all the same. So does that of
+        a hold that the store has lost: it is charged on the levels that it brings along.
 
         Raises:
-            ReservationError: it was settled with another amount before; nothing changes.
+            ReservationError: it was settled with another amount before, or this is a new part of
+                what is settled; nothing changes.
             UnavailableError: not certain to have been taken; the same step again counts once.
         """
         ...
 
     def release(self, hold: Hold) -> bool:
-        """Let go of a hold, nothing charged; False if it was gone or settled already.
+        """Let go of a hold, nothing more charged; False if it was gone or settled already.
 
         Raises:
             UnavailableError: as for ``settle``.
