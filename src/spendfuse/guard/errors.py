@@ -52,8 +52,9 @@ class BudgetFigures:
     is_short: bool = False
     """Whether this budget refused, or would have if it did not only observe."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self, *, asked_nano_usd: int | None = None) -> dict[str, Any]:
         """Return it as it stands in an answer's body."""
+        asked = {} if asked_nano_usd is None else {"asked_usd": _text(asked_nano_usd)}
         return {
             "budget": self.budget,
             **({"for": self.value} if self.value else {}),
@@ -61,6 +62,7 @@ class BudgetFigures:
             "limit_usd": _text(self.limit_nano_usd),
             "spent_usd": _text(self.spent_nano_usd),
             "held_usd": _text(self.held_nano_usd),
+            **asked,
             "resets_at": utc_text(self.resets_at) if self.resets_at else None,
         }
 
@@ -84,19 +86,25 @@ class BudgetExceededError(RefusedError):
         self.retry_after_seconds = retry_after_seconds
         self.budgets = tuple(budgets)
         """All that the request is charged to."""
-        whose = f" of {figures.value}" if figures.value else ""
         super().__init__(
-            f"budget {figures.budget}{whose}: {display_usd(asked_nano_usd)} do not fit into "
-            f"{display_usd(figures.limit_nano_usd)} for {figures.period}; "
-            f"{display_usd(figures.spent_nano_usd)} are spent, "
-            f"{display_usd(figures.held_nano_usd)} held"
+            f"budget {figures.budget}{_whose(figures.value)}: {_shortfall(figures, asked_nano_usd)}"
+            f"; {self._advice()}"
         )
+
+    def _advice(self) -> str:
+        figures, asked = self.figures, self.asked_nano_usd
+        if asked > figures.limit_nano_usd:
+            return "it never fits: ask for less"
+        if figures.spent_nano_usd + asked <= figures.limit_nano_usd:
+            return "it may fit when some of those have ended"
+        if figures.resets_at is None:
+            return "it does not fit until the limit is raised"
+        return f"the budget starts anew on {figures.resets_at:%Y-%m-%d at %H:%M} UTC"
 
     def body(self) -> dict[str, Any]:
         return {
             **super().body(),
-            **self.figures.to_json(),
-            "asked_usd": _text(self.asked_nano_usd),
+            **self.figures.to_json(asked_nano_usd=self.asked_nano_usd),
             "budgets": [each.to_json() for each in self.budgets],
         }
 
@@ -120,11 +128,14 @@ class RateExceededError(RefusedError):
         self.nano_usd_per_minute = nano_usd_per_minute
         self.asked_nano_usd = asked_nano_usd
         self.retry_after_seconds = retry_after_seconds
-        whose = f" of {value}" if value else ""
+        advice = (
+            "it never fits: ask for less"
+            if retry_after_seconds is None
+            else f"try again in {retry_after_seconds} s"
+        )
         super().__init__(
-            f"rate {rate}{whose}: {display_usd(asked_nano_usd)} do not fit into "
-            f"{display_usd(nano_usd_per_minute)} a minute now"
-            + ("" if retry_after_seconds is not None else ", and never will")
+            f"rate {rate}{_whose(value)}: {display_usd(asked_nano_usd)} is asked for, which does "
+            f"not fit into {display_usd(nano_usd_per_minute)} a minute; {advice}"
         )
 
     def body(self) -> dict[str, Any]:
@@ -159,7 +170,10 @@ class FuseTrippedError(RefusedError):
 
 
 class GuardDownError(RefusedError):
-    """The guard can't reach its store, and a budget says to refuse then (``fail_closed``)."""
+    """The guard can't reach its store, and a budget says to refuse then (``fail_closed``).
+
+    The error's text, for logs, has the reason. The body has not: a reason may name hosts.
+    """
 
     status_code = 503
     kind = "guard_down"
@@ -173,8 +187,32 @@ class GuardDownError(RefusedError):
         )
 
     def body(self) -> dict[str, Any]:
-        return {**super().body(), "budget": self.budget}
+        message = f"budget {self.budget} can't be checked for now; try again in a moment"
+        return {"error": self.kind, "message": message, "budget": self.budget}
 
 
 def _text(nano: int) -> str:
     return f"{usd(nano).normalize():f}"
+
+
+def _whose(value: str) -> str:
+    """Return whose budget it is; what would break a line of a log is escaped."""
+    if not value:
+        return ""
+    return f" of {value if value.isprintable() else ascii(value)}"
+
+
+def _shortfall(figures: BudgetFigures, asked_nano_usd: int) -> str:
+    left = figures.limit_nano_usd - figures.spent_nano_usd - figures.held_nano_usd
+    amounts = [display_usd(asked_nano_usd), display_usd(max(left, 0))]
+    if amounts[0] == amounts[1]:
+        # They differ below the cent, and that is why it was refused.
+        amounts = [f"${_text(asked_nano_usd)}", f"${_text(max(left, 0))}"]
+    when = "in all" if figures.resets_at is None else f"for {figures.period}"
+    held = figures.held_nano_usd
+    return (
+        f"{amounts[0]} is asked for, and {amounts[1] if left > 0 else 'nothing'} is left of "
+        f"{display_usd(figures.limit_nano_usd)} {when} "
+        f"({display_usd(figures.spent_nano_usd)} spent"
+        + (f", {display_usd(held)} held by running requests)" if held else ")")
+    )
