@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
-from spendfuse.budget import Budget
-from spendfuse.config import AwsBudgetConfig, Config, load, stage_names
+from spendfuse.budget import Budget, Limits
+from spendfuse.cli.budget_text import limit_text, match_text, rate_text, unusual_lines
+from spendfuse.config import AwsBudgetConfig, Config, budgets_from_file, load, stage_names
 from spendfuse.errors import SettingsError
 from spendfuse.money import display_usd, nano_usd
+
+_OF_BUDGETS = {"budgets", "rates"}
+"""What a file has that holds budgets and nothing else."""
 
 
 @click.group()
@@ -28,13 +33,19 @@ def check(path: Path, stage: str | None, as_json: bool) -> None:
     """Check cdk.json and show what it means in dollars.
 
     Every mistake, in every stage, is printed at once with its path, and the exit code is 1.
+    A file that holds nothing but budgets and rates is checked as an app reads it.
 
     \b
     Example:
         spendfuse config check
         spendfuse config check --stage prod --json
+        spendfuse config check --file budgets.json
     """
-    context = _context(path)
+    raw = _read(path)
+    if "context" not in raw and not raw.keys().isdisjoint(_OF_BUDGETS):
+        _show_budgets(path, as_json=as_json)
+        return
+    context = _context(raw, path)
     reports = dict.fromkeys(_report(context, each) for each in _stages(context, stage))
     mistakes = [report for report in reports if report]
     if mistakes:
@@ -43,20 +54,37 @@ def check(path: Path, stage: str | None, as_json: bool) -> None:
     click.echo(shown.definitions.to_json() if as_json else "\n".join(_lines(shown)))
 
 
-def _context(path: Path) -> dict[str, Any]:
+def _show_budgets(path: Path, *, as_json: bool) -> None:
+    limits = budgets_from_file(path)
+    if as_json:
+        shown = {
+            "budgets": [asdict(each) for each in limits.budgets],
+            "rates": [asdict(each) for each in limits.rates],
+        }
+        click.echo(json.dumps(shown, sort_keys=True, indent=1))
+        return
+    click.echo(f"{path}: the budgets are sound")
+    click.echo("\n".join(_limits_lines(limits)))
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
-        context = json.loads(path.read_text(encoding="utf-8"))["context"]
+        raw = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(
             f"{path} can't be read: {error.strerror}; name it with --file"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SettingsError(f"{path} is not JSON: {error}") from error
-    except (KeyError, TypeError) as error:
-        raise SettingsError(f'{path} has no "context" object') from error
-    if not isinstance(context, dict):
+    return raw if isinstance(raw, dict) else {}
+
+
+def _context(raw: dict[str, Any], path: Path) -> dict[str, Any]:
+    if "context" not in raw:
+        raise SettingsError(f'{path} has no "context" object')
+    if not isinstance(raw["context"], dict):
         raise SettingsError(f'"context" in {path} must be an object')
-    return context
+    return raw["context"]
 
 
 def _stages(context: dict[str, Any], stage: str | None) -> list[str | None]:
@@ -74,9 +102,7 @@ def _report(context: dict[str, Any], stage: str | None) -> str | None:
 def _lines(shown: Config) -> Iterator[str]:
     fuse = shown.definitions.fuse
     yield f"deployment {shown.deployment}: the configuration is sound"
-    for budget in shown.definitions.budgets:
-        yield ""
-        yield from _budget_lines(budget)
+    yield from _limits_lines(shown.definitions.limits)
     for aws_budget in shown.aws_budgets:
         yield ""
         yield from _aws_budget_lines(aws_budget)
@@ -87,9 +113,18 @@ def _lines(shown: Config) -> Iterator[str]:
     yield f"Slack: webhook in the secret {shown.slack_webhook_secret or '(none)'}"
 
 
+def _limits_lines(limits: Limits) -> Iterator[str]:
+    for budget in limits.budgets:
+        yield ""
+        yield from _budget_lines(budget)
+    for rate in limits.rates:
+        yield ""
+        yield f"rate {rate.name}: {rate_text(rate)}, {match_text(rate.match)}"
+
+
 def _budget_lines(budget: Budget) -> Iterator[str]:
-    scope = ", ".join(f"{key}={value}" for key, value in budget.match.items()) or "all usage"
-    yield f"budget {budget.name}: {display_usd(budget.limit_nano_usd)} a {budget.period}, {scope}"
+    yield f"budget {budget.name}: {limit_text(budget)}, {match_text(budget.match)}"
+    yield from (f"  {line}" for line in unusual_lines(budget))
     for rung in budget.ladder:
         threshold = display_usd(rung.threshold_nano_usd(budget.limit_nano_usd))
         blows = "; trips the fuse" if rung.trips else ""

@@ -4,7 +4,16 @@ The only room that knows pydantic. Every mistake is reported at once, each with 
 the value found there and what to write instead.
 """
 
+from spendfuse.config.budgets_file import budgets_from_file
 from spendfuse.config.load import BLOCK, load, stage_names
 from spendfuse.config.values import AwsBudgetConfig, BedrockLogConfig, Config
 
-__all__ = ["BLOCK", "AwsBudgetConfig", "BedrockLogConfig", "Config", "load", "stage_names"]
+__all__ = [
+    "BLOCK",
+    "AwsBudgetConfig",
+    "BedrockLogConfig",
+    "Config",
+    "budgets_from_file",
+    "load",
+    "stage_names",
+]

@@ -6,16 +6,15 @@ skip these checks as soon as anything else is wrong.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from spendfuse.config.fields import MAX_STACK_NAME, STACK_NAME
 from spendfuse.config.mistakes import Mistake, path_of, shown
-from spendfuse.config.schema import MAX_STACK_NAME, STACK_NAME
+from spendfuse.period import PERIOD_KINDS
 
 MAX_BUDGETS = 49
 """A transaction holds 100 items: a marker, and for each budget its total and a key's share."""
-PERIODS = ("day", "week", "month")
 AWS_PERIODS = ("day", "month")
 MAX_AWS_RUNGS = 10
 """https://docs.aws.amazon.com/aws-cost-management/latest/APIReference/API_budgets_Notification.html"""
@@ -25,17 +24,30 @@ def cross_mistakes(block: Mapping[str, Any]) -> Iterator[Mistake]:
     """Yield the mistakes between fields; whatever has the wrong shape is left to the schema."""
     budgets = _objects(block, "budgets")
     aws_budgets = _objects(block, "aws_budgets")
-    yield from _repeated_names("budgets", budgets)
-    yield from _repeated_names("aws_budgets", aws_budgets)
+    yield from limit_mistakes(block)
+    yield from _repeated_names(aws_budgets=aws_budgets)
     yield from _one_root(budgets)
-    yield from _too_many_budgets(budgets)
     yield from _too_many_rungs(aws_budgets)
     yield from _daily_forecasts(aws_budgets)
     yield from _unknown_links(aws_budgets, _names(budgets))
+    yield from _links_per_value(aws_budgets, budgets)
     yield from _borrowed_limits(aws_budgets, budgets)
     yield from _no_key_stores(block)
     yield from _unheard(block, budgets)
     yield from _stage_names(block)
+
+
+def limit_mistakes(block: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Yield those between the fields of budgets and rates, which a file of budgets may have too."""
+    budgets, rates = _objects(block, "budgets"), _objects(block, "rates")
+    yield from _repeated_names(budgets=budgets, rates=rates)
+    yield from _too_many("budgets", budgets, MAX_BUDGETS)
+    yield from _wrong_ladders(budgets)
+
+
+def is_root(budget: Mapping[str, Any]) -> bool:
+    """Return whether a raw budget counts all usage, as one."""
+    return not budget.get("match") and not budget.get("per")
 
 
 Located = list[tuple[int, Mapping[str, Any]]]
@@ -48,24 +60,28 @@ def _objects(block: Mapping[str, Any], key: str) -> Located:
     return [(index, each) for index, each in enumerate(value) if isinstance(each, Mapping)]
 
 
-def _repeated_names(key: str, items: Located) -> Iterator[Mistake]:
-    counts = Counter(each["name"] for _, each in items if isinstance(each.get("name"), str))
-    for index, each in items:
-        name = each.get("name")
-        if isinstance(name, str) and counts[name] > 1:
-            counts[name] = 0  # one mistake a name
-            yield Mistake(
-                path_of((key, index, "name")),
-                f"got {shown(name)}; another one has that name already",
-            )
+def _repeated_names(**lists: Located) -> Iterator[Mistake]:
+    """Yield a mistake a name: counters and people know budgets and rates by their names."""
+    seen: dict[str, str] = {}
+    told = set()
+    for key, items in lists.items():
+        for index, each in items:
+            name = each.get("name")
+            if not isinstance(name, str):
+                continue
+            path = path_of((key, index, "name"))
+            if name in seen and name not in told:
+                told.add(name)
+                yield Mistake(path, f"got {shown(name)}; {seen[name]} has that name already")
+            seen.setdefault(name, path.removeprefix("spendfuse.").removesuffix(".name"))
 
 
 def _one_root(budgets: Located) -> Iterator[Mistake]:
-    roots = [index for index, each in budgets if not each.get("match")]
+    roots = [index for index, each in budgets if is_root(each)]
     if budgets and not roots:
         yield Mistake(
             path_of(("budgets",)),
-            "every budget has a match; add one without, the root, which counts all usage",
+            "every budget has a match or a per; add one without, the root, which counts all usage",
         )
     for index in roots[1:]:
         yield Mistake(
@@ -73,6 +89,25 @@ def _one_root(budgets: Located) -> Iterator[Mistake]:
             f"is missing, and budgets[{roots[0]}] is the root already; "
             'say what this one counts, such as {"team": "search"}',
         )
+
+
+def _wrong_ladders(budgets: Located) -> Iterator[Mistake]:
+    for index, each in budgets:
+        ladder, per = each.get("ladder"), each.get("per")
+        path = path_of(("budgets", index, "ladder"))
+        if per and isinstance(per, str) and isinstance(ladder, list) and ladder:
+            yield Mistake(
+                path,
+                f"got {shown(ladder)}; a budget per {per} refuses requests, and neither rings nor "
+                f"trips: one {per} must not stop the others. Leave its ladder out, or write a "
+                "budget without per",
+            )
+        elif ladder == [] and not per:
+            yield Mistake(
+                path,
+                "got []; it is empty; write at least one rung, such as 100, or leave it out for "
+                "the default ladder",
+            )
 
 
 def _too_many_rungs(aws_budgets: Located) -> Iterator[Mistake]:
@@ -102,25 +137,39 @@ def _unknown_links(aws_budgets: Located, names: Sequence[str]) -> Iterator[Mista
             )
 
 
+def _links_per_value(aws_budgets: Located, budgets: Located) -> Iterator[Mistake]:
+    """Yield the AWS budgets that would join the incidents of a budget that has none."""
+    pers = {each.get("name"): each.get("per") for _, each in budgets if each.get("per")}
+    for index, each in aws_budgets:
+        link = each.get("budget")
+        if isinstance(link, str) and link in pers:
+            yield Mistake(
+                path_of(("aws_budgets", index, "budget")),
+                f"got {shown(link)}, which is a budget for each {pers[link]}; AWS's bill knows "
+                "none of them: name a budget without per, or leave it out for the root",
+            )
+
+
 def _borrowed_limits(aws_budgets: Located, budgets: Located) -> Iterator[Mistake]:
-    """Yield the AWS budgets that would take a day's or a week's limit for a month's."""
+    """Yield the AWS budgets that would take a day's, a week's or a total limit for a month's."""
     for index, aws_budget in aws_budgets:
         wanted = aws_budget.get("budget")
         link = next(
             (
                 each
                 for _, each in budgets
-                if (not each.get("match") if wanted is None else each.get("name") == wanted)
+                if (is_root(each) if wanted is None else each.get("name") == wanted)
             ),
             None,
         )
         if link is None or aws_budget.get("limit_usd") is not None:
             continue
         period, other = (each.get("period", "month") for each in (aws_budget, link))
-        if period != other and period in AWS_PERIODS and other in PERIODS:
+        if period != other and period in AWS_PERIODS and other in PERIOD_KINDS:
+            span = "for all time" if other == "total" else f"for a {other}"
             yield Mistake(
                 path_of(("aws_budgets", index, "limit_usd")),
-                f"is missing, and the limit of {shown(link.get('name'))} is for a {other}, not "
+                f"is missing, and the limit of {shown(link.get('name'))} is {span}, not "
                 f"for a {period}; write the dollars of one {period}",
             )
 
@@ -170,11 +219,11 @@ def _stage_names(block: Mapping[str, Any]) -> Iterator[Mistake]:
             )
 
 
-def _too_many_budgets(budgets: Located) -> Iterator[Mistake]:
-    if len(budgets) > MAX_BUDGETS:
+def _too_many(key: str, items: Located, most: int) -> Iterator[Mistake]:
+    if len(items) > most:
         yield Mistake(
-            path_of(("budgets",)),
-            f"has {len(budgets)}; one call may count on {MAX_BUDGETS} at most, because it is "
+            path_of((key,)),
+            f"has {len(items)}; one call may count on {most} at most, because it is "
             "counted in one DynamoDB transaction",
         )
 

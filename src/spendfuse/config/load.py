@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from spendfuse.bedrock_rules import BedrockRules
 from spendfuse.budget import Budget, Rung
-from spendfuse.config.cross_checks import cross_mistakes
+from spendfuse.config.cross_checks import cross_mistakes, is_root
+from spendfuse.config.limits import TRIPS_FROM_PERCENT, limits_of
 from spendfuse.config.mistakes import Mistake, mistake_of, shown
 from spendfuse.config.overlay import overlaid
 from spendfuse.config.schema import (
     AwsBudgetBlock,
     BedrockLogBlock,
-    BudgetBlock,
-    RungBlock,
+    Block,
     SpendfuseBlock,
 )
 from spendfuse.config.values import AwsBudgetConfig, BedrockLogConfig, Config
@@ -28,7 +28,9 @@ from spendfuse.errors import SettingsError
 from spendfuse.money import nano_usd
 
 BLOCK = "spendfuse"
-_TRIPS_FROM_PERCENT = 100
+MAX_DEFINITIONS_BYTES = 350_000
+"""An item of DynamoDB holds 400 KB, names and all."""
+_Block = TypeVar("_Block", bound=Block)
 
 
 def load(context: Mapping[str, Any]) -> Config:
@@ -48,15 +50,34 @@ def load(context: Mapping[str, Any]) -> Config:
             "docs/configuration.md shows a whole one"
         )
     stage = context.get("stage")
-    block, mistakes = _effective(raw, stage, context.get("monthly_limit_usd"))
+    block, mistakes = effective(raw, stage, context.get("monthly_limit_usd"))
     mistakes += list(cross_mistakes({**block, "stages": raw.get("stages")}))
+    parsed = checked(SpendfuseBlock, block, mistakes)
+    config = _config(parsed, stage if isinstance(stage, str) else None)
+    size = len(config.definitions.to_json().encode())
+    if size > MAX_DEFINITIONS_BYTES:
+        raise SettingsError(
+            f"budgets, rates and aws_budgets make {size:,} bytes of definitions; one DynamoDB "
+            f"item holds them, so write {MAX_DEFINITIONS_BYTES:,} at most: shorter matches, or "
+            "one budget per team where there is one for each team"
+        )
+    return config
+
+
+def checked(model: type[_Block], raw: Mapping[str, Any], mistakes: Sequence[Mistake]) -> _Block:
+    """Return the block as the model has it.
+
+    Raises:
+        SettingsError: the mistakes found before and those of single fields, a line each.
+    """
     try:
-        parsed = SpendfuseBlock.model_validate(block)
+        parsed = model.model_validate(raw)
     except ValidationError as error:
-        mistakes += [mistake_of(each) for each in error.errors(include_url=False)]
+        found = [mistake_of(each, model) for each in error.errors(include_url=False)]
+        raise SettingsError(_report([*mistakes, *found])) from None
     if mistakes:
         raise SettingsError(_report(mistakes))
-    return _config(parsed, stage if isinstance(stage, str) else None)
+    return parsed
 
 
 def stage_names(context: Mapping[str, Any]) -> list[str]:
@@ -66,9 +87,10 @@ def stage_names(context: Mapping[str, Any]) -> list[str]:
     return sorted(stages) if isinstance(stages, Mapping) else []
 
 
-def _effective(
-    raw: Mapping[str, Any], stage: object, monthly_limit_usd: object
+def effective(
+    raw: Mapping[str, Any], stage: object, monthly_limit_usd: object = None
 ) -> tuple[dict[str, Any], list[Mistake]]:
+    """Return the block with its stage laid over it, and what is wrong with the stages."""
     block = {key: value for key, value in raw.items() if key != "stages"}
     stages, mistakes = raw.get("stages", {}), []
     if not isinstance(stages, Mapping):
@@ -92,14 +114,14 @@ def _set_monthly_limit(block: dict[str, Any], limit: object) -> list[Mistake]:
     budgets = raw_budgets if isinstance(raw_budgets, list) else []
     for index, budget in enumerate(budgets):
         is_object = isinstance(budget, Mapping)
-        if is_object and not budget.get("match") and budget.get("period", "month") == "month":
+        if is_object and is_root(budget) and budget.get("period", "month") == "month":
             with_limit = {**budget, "limit_usd": limit}
             block["budgets"] = [*budgets[:index], with_limit, *budgets[index + 1 :]]
             return []
     return [Mistake("-c monthly_limit_usd", "there is no monthly root budget to apply it to")]
 
 
-def _report(mistakes: list[Mistake]) -> str:
+def _report(mistakes: Sequence[Mistake]) -> str:
     lines = sorted({str(each) for each in mistakes})
     count = "1 mistake" if len(lines) == 1 else f"{len(lines)} mistakes"
     return "\n".join([f"{count} in the configuration:", *(f"  {line}" for line in lines)])
@@ -108,12 +130,14 @@ def _report(mistakes: list[Mistake]) -> str:
 def _config(block: SpendfuseBlock, stage: str | None) -> Config:
     deployment = f"{block.name}-{stage}" if stage else block.name
     slack = block.alerts.slack
-    budgets = sorted((_budget(each) for each in block.budgets), key=lambda each: not each.is_root)
+    limits = limits_of(block)
+    budgets = tuple(sorted(limits.budgets, key=lambda each: not each.is_root))
     aws_blocks = [(each, _linked(each, budgets)) for each in block.aws_budgets]
     aws_budgets = tuple(_aws_budget(each, link, deployment) for each, link in aws_blocks)
     definitions = Definitions(
         deployment=deployment,
-        budgets=tuple(budgets),
+        budgets=budgets,
+        rates=limits.rates,
         aws_budgets=tuple(
             _aws_definition(config, link)
             for config, (_, link) in zip(aws_budgets, aws_blocks, strict=True)
@@ -154,22 +178,7 @@ def _bedrock_log(block: BedrockLogBlock) -> BedrockLogConfig:
     )
 
 
-def _budget(block: BudgetBlock) -> Budget:
-    return Budget(
-        name=block.name,
-        limit_nano_usd=nano_usd(block.limit_usd),
-        period=block.period,
-        ladder=tuple(_rung(each) for each in block.ladder),
-        match=block.match,
-    )
-
-
-def _rung(block: RungBlock) -> Rung:
-    trips = block.percent >= _TRIPS_FROM_PERCENT if block.trip is None else block.trip
-    return Rung(block.percent, tuple(block.notify), trips)
-
-
-def _linked(block: AwsBudgetBlock, budgets: list[Budget]) -> Budget:
+def _linked(block: AwsBudgetBlock, budgets: Sequence[Budget]) -> Budget:
     if block.budget is None:
         return budgets[0]
     return next(each for each in budgets if each.name == block.budget)
@@ -177,7 +186,7 @@ def _linked(block: AwsBudgetBlock, budgets: list[Budget]) -> Budget:
 
 def _aws_budget(block: AwsBudgetBlock, link: Budget, deployment: str) -> AwsBudgetConfig:
     may_trip = block.trip and block.period == "month"
-    trip_percents = [each for each in block.actual_percents if each >= _TRIPS_FROM_PERCENT]
+    trip_percents = [each for each in block.actual_percents if each >= TRIPS_FROM_PERCENT]
     trip_percent = trip_percents[0] if may_trip and trip_percents else None
     limit_usd = block.limit_usd or Decimal(link.limit_nano_usd).scaleb(-9)
     # All that CloudFormation can only change by replacement. The limit is not among it.

@@ -18,6 +18,8 @@ _URL = re.compile(r"(https?://[^/\s'\"]+)[^\s'\"]*")
 _SHOWN = 60
 _OF_A_KEY = "[key]"
 """What pydantic adds to the path where a key is wrong, and not its value."""
+ROOT = "spendfuse"
+"""What paths begin with: the block's name."""
 STAGES = "stages"
 """Beside the block's own keys; taken out before the block is read."""
 _SECRET_KEY = "webhook_secret"  # noqa: S105 - the key, not a secret
@@ -36,7 +38,7 @@ class Mistake:
 
 def path_of(location: Sequence[str | int]) -> str:
     """Return ``spendfuse.budgets[0].limit_usd`` for a location inside the block."""
-    text = "spendfuse"
+    text = ROOT
     for part in location:
         if part == _OF_A_KEY:
             continue
@@ -50,11 +52,11 @@ def shown(value: object) -> str:
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
 
 
-def mistake_of(error: ErrorDetails) -> Mistake:
-    """Return what pydantic found, in our words."""
+def mistake_of(error: ErrorDetails, model: type[BaseModel] = SpendfuseBlock) -> Mistake:
+    """Return what pydantic found in a block of that model, in our words."""
     location, kind = error["loc"], error["type"]
     if kind == "extra_forbidden":
-        return Mistake(path_of(location), _unknown_key(location))
+        return Mistake(path_of(location), _unknown_key(location, model))
     if kind == "missing":
         return Mistake(path_of(location), "is missing; add it")
     # What stands where a secret's name belongs may be the secret.
@@ -91,18 +93,17 @@ def _reason(error: ErrorDetails) -> str:
     return error["msg"][:1].lower() + error["msg"][1:]
 
 
-def _unknown_key(location: Sequence[str | int]) -> str:
+def _unknown_key(location: Sequence[str | int], model: type[BaseModel]) -> str:
     if tuple(location) == (STAGES,):
         return "a stage has no stages of its own; take them out"
-    known = _keys_beside(location)
+    known = _keys_beside(location, model)
     near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
     hint = f"did you mean {shown(near[0])}? " if near else ""
     return f"unknown key; {hint}known here: {', '.join(known)}"
 
 
-def _keys_beside(location: Sequence[str | int]) -> list[str]:
+def _keys_beside(location: Sequence[str | int], model: type[BaseModel]) -> list[str]:
     """Return the keys of the object in which the location's last part stands."""
-    model: type[BaseModel] = SpendfuseBlock
     for part in location[:-1]:
         if isinstance(part, str) and part in model.model_fields:
             model = next(_models_in(model.model_fields[part].annotation), model)

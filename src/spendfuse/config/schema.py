@@ -6,177 +6,14 @@ what concerns two fields at once is in ``config.cross_checks``.
 
 from __future__ import annotations
 
-import difflib
-import re
 from decimal import Decimal
-from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from spendfuse.bedrock_rules import FACTS
-from spendfuse.errors import InputError
-from spendfuse.money import decimal_usd, nano_usd
-
-REQUIRED_TAGS = ("Project", "Environment", "Team", "CostCenter", "Owner")
-DEFAULT_LADDER = [
-    {"percent": 50, "notify": ["email", "slack"]},
-    {"percent": 80, "notify": ["slack"]},
-    {"percent": 100, "notify": ["email", "slack"], "trip": True},
-]
-
-# AWS: a secret's name, and what tags may hold.
-# https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html
-# https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html
-_SECRET_NAME = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}")
-_TAG_VALUE = re.compile(r"[\w\s.:/=+\-@]{1,256}")
-_TAG_KEY = re.compile(r"(?!aws:)[\w\s.:/=+\-@]{1,128}", re.IGNORECASE)
-MAX_TAGS = 50
-MAX_LIMIT_USD = 1_000_000_000
-FILTER_KEYS = (
-    "AZ",
-    "BillingEntity",
-    "CacheEngine",
-    "CostCategory",
-    "DatabaseEngine",
-    "DeploymentOption",
-    "InstanceType",
-    "InstanceTypeFamily",
-    "InvoicingEntity",
-    "LegalEntityName",
-    "LinkedAccount",
-    "OperatingSystem",
-    "Operation",
-    "Platform",
-    "PurchaseType",
-    "RecordType",
-    "Region",
-    "Service",
-    "SubscriptionType",
-    "Tag",
-    "TagKey",
-    "TagKeyValue",
-    "Tenancy",
-    "UsageType",
-    "UsageTypeGroup",
-)
-"""AWS documents no whole list of CostFilters: these are the dimensions it filters costs by.
-
-Which of them a cost budget takes AWS decides at the deployment; a misspelt one never passes.
-https://docs.aws.amazon.com/cost-management/latest/userguide/budgets-create-filters.html
-"""
-# What is left of a Slack webhook's URL when somebody drops the https://.
-_WEBHOOK = re.compile(r"hooks\.slack|(^|/)services/|T[A-Z0-9]+/B[A-Z0-9]+/")
-_EMAIL = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+\.[^@\s,;<>]+")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
-# https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_CreateLogGroup.html
-_LOG_GROUP = re.compile(r"(?!aws/)[A-Za-z0-9_./#-]{1,512}")
-_MAX_ATTRIBUTE_BYTES = 256
-MAX_STACK_NAME = 63
-STACK_NAME = re.compile(rf"[A-Za-z][A-Za-z0-9-]{{0,{MAX_STACK_NAME - 1}}}")
-
-
-def _limit_usd(value: Any) -> Decimal:
-    try:
-        amount = decimal_usd(value)
-    except InputError as error:
-        raise ValueError('write an amount in dollars, such as 1000 or "0.75"') from error
-    if amount <= 0:
-        raise ValueError("the limit must be above 0; write the dollars of one period, such as 1000")
-    if amount > MAX_LIMIT_USD:
-        raise ValueError(f"the limit may be ${MAX_LIMIT_USD:,} at most; write fewer dollars")
-    try:
-        nano_usd(amount)
-    except InputError as error:
-        raise ValueError(
-            "it is finer than a nano-dollar; write at most 9 decimal places"
-        ) from error
-    return amount
-
-
-def _secret_name(value: str) -> str:
-    if "://" in value or _WEBHOOK.search(value):
-        raise ValueError(
-            "a webhook URL is a secret and does not belong here; store it in AWS Secrets Manager "
-            "and write the secret's name, such as 'spendfuse/slack-webhook'"
-        )
-    if not _SECRET_NAME.fullmatch(value):
-        raise ValueError("write the secret's name: 1 to 512 letters, digits and /_+=.@-")
-    return value
-
-
-def _email(value: str) -> str:
-    if not _EMAIL.fullmatch(value):
-        raise ValueError("write one address, such as 'finops@example.com'")
-    return value
-
-
-def _name(value: str) -> str:
-    if not _NAME.fullmatch(value):
-        raise ValueError("write 1 to 63 letters, digits and _.-, beginning with a letter or digit")
-    return value
-
-
-def _stack_name(value: str) -> str:
-    if not STACK_NAME.fullmatch(value):
-        raise ValueError("write 1 to 63 letters, digits and -, beginning with a letter")
-    return value
-
-
-def _log_group(value: str) -> str:
-    if not _LOG_GROUP.fullmatch(value):
-        raise ValueError(
-            "write a log group's name: 1 to 512 letters, digits and _./#-, not beginning with "
-            "aws/, such as '/spendfuse/bedrock'"
-        )
-    return value
-
-
-def _attribute(value: str) -> str:
-    if value in FACTS:
-        raise ValueError(f"the log itself tells {', '.join(FACTS)}; write another attribute")
-    if not _NAME.fullmatch(value):
-        raise ValueError("write an attribute, such as 'team': letters, digits and _.-")
-    return value
-
-
-def _attribute_value(value: str) -> str:
-    if not 0 < len(value.encode("utf-8", "replace")) <= _MAX_ATTRIBUTE_BYTES:
-        raise ValueError(f"write a text of 1 to {_MAX_ATTRIBUTE_BYTES} bytes")
-    return value
-
-
-def _filled(value: str) -> str:
-    if not value.strip():
-        raise ValueError("it is empty; write a name, or take it out")
-    return value
-
-
-def _tags(value: dict[str, str]) -> dict[str, str]:
-    missing = [tag for tag in REQUIRED_TAGS if not value.get(tag)]
-    if missing:
-        raise ValueError(f"add the required tags {', '.join(missing)}")
-    keys = [key for key in value if not _TAG_KEY.fullmatch(key)]
-    if keys or len(value) > MAX_TAGS:
-        mend = ", ".join(map(repr, keys)) or "their number"
-        raise ValueError(
-            f"a resource takes {MAX_TAGS} tags, their keys of letters, digits, spaces and "
-            f"_.:/=+-@, not beginning with aws:; mend {mend}"
-        )
-    wrong = [tag for tag, text in value.items() if not _TAG_VALUE.fullmatch(text)]
-    if wrong:
-        raise ValueError(
-            f"the value of {', '.join(wrong)} has characters that AWS refuses in tags; "
-            "write letters, digits, spaces and _.:/=+-@"
-        )
-    return value
-
-
-def _distinct(emails: list[str]) -> list[str]:
-    twice = sorted({each for each in emails if emails.count(each) > 1})
-    if twice:
-        raise ValueError(f"{', '.join(twice)} stands here twice; keep one")
-    return emails
+from spendfuse.budget import DEFAULT_LOCAL_SHARE_PERCENT, Mode, WhenDown
+from spendfuse.config import fields, scopes
+from spendfuse.period import UTC_ZONE, PeriodKind
 
 
 def _rung(value: Any) -> Any:
@@ -199,54 +36,23 @@ def _some(hint: str) -> AfterValidator:
     return AfterValidator(some)
 
 
-def _filters(value: dict[str, list[str]]) -> dict[str, list[str]]:
-    for key, values in value.items():
-        if key not in FILTER_KEYS:
-            folded = {each.lower(): each for each in FILTER_KEYS}
-            plain = re.sub(r"[^a-z]", "", key.lower())
-            near = difflib.get_close_matches(plain, folded, n=1, cutoff=0.5)
-            hint = f'did you mean "{folded[near[0]]}"? ' if near else ""
-            raise ValueError(
-                f'AWS Budgets has no filter "{key}"; {hint}it has {", ".join(FILTER_KEYS)}'
-            )
-        if not values or not all(each.strip() for each in values):
-            raise ValueError(
-                f'"{key}" filters by nothing; write its values, such as '
-                '{"Service": ["Amazon Bedrock"]}, or take it out'
-            )
-    return value
-
-
-def _rising(percents: list[int]) -> None:
-    for below, above in pairwise(percents):
-        if below == above:
-            raise ValueError(f"{above} % stands here twice; keep one")
-        if below > above:
-            raise ValueError(
-                f"{above} % comes after {below} %; write the lowest first: {sorted(set(percents))}"
-            )
-
-
 def _rising_ladder(rungs: list[RungBlock]) -> list[RungBlock]:
-    _rising([rung.percent for rung in rungs])
+    fields.rising([rung.percent for rung in rungs])
     return rungs
 
 
-def _rising_percents(percents: list[int]) -> list[int]:
-    _rising(percents)
-    return percents
-
-
 Percent = Annotated[int, Field(ge=1, le=1000)]
-Percents = Annotated[list[Percent], AfterValidator(_rising_percents)]
-LimitUsd = Annotated[Decimal, BeforeValidator(_limit_usd)]
-Email = Annotated[str, AfterValidator(_email)]
-Emails = Annotated[list[Email], AfterValidator(_distinct)]
-Name = Annotated[str, AfterValidator(_name)]
+Percents = Annotated[list[Percent], AfterValidator(fields.rising_percents)]
+LimitUsd = Annotated[Decimal, BeforeValidator(fields.limit_usd)]
+Email = Annotated[str, AfterValidator(fields.email)]
+Emails = Annotated[list[Email], AfterValidator(fields.distinct)]
+Name = Annotated[str, AfterValidator(fields.name)]
 Channel = Literal["email", "slack"]
-Filled = Annotated[str, AfterValidator(_filled)]
-Attribute = Annotated[str, AfterValidator(_attribute)]
-Attributes = dict[Attribute, Annotated[str, AfterValidator(_attribute_value)]]
+Filled = Annotated[str, AfterValidator(fields.filled)]
+Attribute = Annotated[str, AfterValidator(fields.attribute)]
+Match = Annotated[dict[str, str], AfterValidator(scopes.match)]
+Per = Annotated[str, AfterValidator(scopes.attribute)]
+Attributes = dict[Attribute, Annotated[str, AfterValidator(fields.attribute_value)]]
 
 
 class Block(BaseModel):
@@ -264,13 +70,24 @@ class RungBlock(Block):
 class BudgetBlock(Block):
     name: Name
     limit_usd: LimitUsd
-    period: Literal["day", "week", "month"] = "month"
-    match: dict[str, str] = {}
+    period: PeriodKind = "month"
+    match: Match = {}
+    per: Per | None = None
+    zone: Annotated[str, AfterValidator(scopes.zone)] = UTC_ZONE
+    mode: Mode = "strict"
+    when_down: WhenDown = "fail_closed"
+    local_share_percent: Annotated[int, Field(ge=1, le=100)] = DEFAULT_LOCAL_SHARE_PERCENT
+    # Its default depends on per, and so does whether it may be empty: see config.limits.
     ladder: Annotated[
-        list[Annotated[RungBlock, BeforeValidator(_rung)]],
-        _some("at least one rung, such as 100, or leave it out for the default ladder"),
-        AfterValidator(_rising_ladder),
-    ] = Field(default_factory=lambda: [RungBlock.model_validate(each) for each in DEFAULT_LADDER])
+        list[Annotated[RungBlock, BeforeValidator(_rung)]], AfterValidator(_rising_ladder)
+    ] = []
+
+
+class RateBlock(Block):
+    name: Name
+    usd_per_minute: Annotated[Decimal, BeforeValidator(fields.usd_per_minute)]
+    match: Match = {}
+    per: Per | None = None
 
 
 class AwsBudgetBlock(Block):
@@ -280,13 +97,13 @@ class AwsBudgetBlock(Block):
     period: Literal["day", "month"] = "month"
     actual_percents: Percents = [50, 80, 100]
     forecast_percents: Percents = []
-    filters: Annotated[dict[str, list[str]], AfterValidator(_filters)] = {}
+    filters: Annotated[dict[str, list[str]], AfterValidator(fields.filters)] = {}
     emails: Annotated[Emails, Field(max_length=10)] = []
     trip: bool = True
 
 
 class SlackBlock(Block):
-    webhook_secret: Annotated[str, AfterValidator(_secret_name)]
+    webhook_secret: Annotated[str, AfterValidator(fields.secret_name)]
 
 
 class AlertsBlock(Block):
@@ -310,7 +127,7 @@ class BedrockIdentityBlock(Block):
 
 
 class BedrockLogBlock(Block):
-    log_group: Annotated[str, AfterValidator(_log_group)] = "/spendfuse/bedrock"
+    log_group: Annotated[str, AfterValidator(fields.log_group)] = "/spendfuse/bedrock"
     create: bool = True
     identity: BedrockIdentityBlock = BedrockIdentityBlock()
     models: dict[Filled, Filled] = {}
@@ -318,14 +135,22 @@ class BedrockLogBlock(Block):
     prices: Filled | None = None
 
 
+class LimitsBlock(Block):
+    """What a file of budgets holds, and the part of the block that the guard enforces."""
+
+    budgets: list[BudgetBlock] = []
+    rates: list[RateBlock] = []
+
+
 class SpendfuseBlock(Block):
-    name: Annotated[str, AfterValidator(_stack_name)] = "spendfuse"
-    tags: Annotated[dict[str, str], AfterValidator(_tags)]
+    name: Annotated[str, AfterValidator(fields.stack_name)] = "spendfuse"
+    tags: Annotated[dict[str, str], AfterValidator(fields.tags)]
     alerts: AlertsBlock = AlertsBlock()
     budgets: Annotated[
         list[BudgetBlock],
         _some('at least one budget, such as {"name": "llm", "limit_usd": 1000}'),
     ]
+    rates: list[RateBlock] = []
     aws_budgets: list[AwsBudgetBlock] = []
     fuse: FuseBlock = FuseBlock()
     bedrock_log: BedrockLogBlock | None = None

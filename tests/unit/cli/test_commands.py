@@ -19,7 +19,7 @@ from spendfuse.cli.context import Context, account, deployment_in
 from spendfuse.cli.main import main
 from spendfuse.errors import SettingsError
 
-BLOCK = {
+BLOCK: dict[str, Any] = {
     "name": "acme",
     "tags": dict.fromkeys(("Project", "Environment", "Team", "CostCenter", "Owner"), "x"),
     "budgets": [{"name": "llm", "limit_usd": 200}],
@@ -55,6 +55,54 @@ def test_config_check_of_a_stage_shows_that_stage() -> None:
 
     assert shown["deployment"] == "acme-dev"
     assert shown["budgets"][0]["limit_nano_usd"] == 50 * 10**9
+
+
+def test_config_check_says_whose_budget_it_is_and_what_differs_from_the_defaults(
+    cdk_json: Path,
+) -> None:
+    per_user = {
+        "name": "user-day",
+        "limit_usd": 10,
+        "period": "day",
+        "per": "user",
+        "mode": "fit",
+        "match": {"team": "search"},
+        "zone": "Europe/Berlin",
+        "when_down": "local_share",
+    }
+    total = {"name": "pilot", "limit_usd": 5000, "period": "total", "match": {"project": "pilot"}}
+    rates = [{"name": "burst", "usd_per_minute": 2, "per": "team"}]
+    block = {**BLOCK, "budgets": [*BLOCK["budgets"], per_user, total], "rates": rates}
+    cdk_json.write_text(json.dumps({"context": {"spendfuse": block}}))
+    output = run("config", "check").output
+
+    assert (
+        "budget user-day: $10.00 a day for each user, team=search\n"
+        "  a day begins at midnight in Europe/Berlin\n"
+        "  mode fit: lowers max_tokens to what is left\n"
+        "  when_down local_share: each process admits up to 10 %, $1.00\n"
+        "\n"
+        "budget pilot: $5,000.00 in total, project=pilot\n"
+        "    50 %"
+    ) in output
+    assert "\nrate burst: $2.00 a minute for each team, all usage\n" in output
+
+
+def test_config_check_checks_an_app_s_own_file_of_budgets(tmp_path: Path) -> None:
+    file = tmp_path / "budgets.json"
+    budget = {"name": "user-day", "limit_usd": 10, "period": "day", "per": "user"}
+    file.write_text(json.dumps({"budgets": [budget]}))
+    shown = run("config", "check", "--file", str(file))
+    as_json = json.loads(run("config", "check", "--file", str(file), "--json").output)
+    file.write_text(json.dumps({"budgets": [{**budget, "limit_usd": 0}]}))
+    refused = run("config", "check", "--file", str(file))
+
+    assert shown.output == (
+        f"{file}: the budgets are sound\n\nbudget user-day: $10.00 a day for each user, all usage\n"
+    )
+    assert [each["limit_nano_usd"] for each in as_json["budgets"]] == [10 * 10**9]
+    assert refused.exit_code == 1
+    assert "budgets[0].limit_usd: got 0; the limit must be above 0" in refused.output
 
 
 def test_config_check_finds_the_mistakes_of_every_stage_at_once(cdk_json: Path) -> None:

@@ -167,7 +167,7 @@ def test_the_definitions_survive_their_file() -> None:
         (a_context(nme="x"), 'spendfuse.nme: unknown key; did you mean "name"?'),
         (
             a_context(stage={}),
-            "known here: alerts, aws_budgets, bedrock_log, budgets, fuse, name, stages, tags",
+            "alerts, aws_budgets, bedrock_log, budgets, fuse, name, rates, stages, tags",
         ),
         (a_context(stages={"x": {"stages": {}}}) | {"stage": "x"}, "has no stages of its own"),
         (a_context(tags={"Project": "a"}), "add the required tags Environment, Team, CostCenter"),
@@ -252,8 +252,12 @@ def test_a_mistake_is_named_with_its_path_its_value_and_what_to_write(
 def test_no_mistake_speaks_of_python() -> None:
     wrong = ["x", 1, 50.5, True, None, [], {}, ["x"], float("nan"), float("inf"), 10**40, -1]
     fields = {
-        (): ("name", "tags", "alerts", "budgets", "aws_budgets", "fuse", "stages"),
-        ("budgets", 0): ("name", "limit_usd", "period", "match", "ladder"),
+        (): ("name", "tags", "alerts", "budgets", "rates", "aws_budgets", "fuse", "stages"),
+        ("budgets", 0): (
+            *("name", "limit_usd", "period", "match", "ladder", "per", "zone", "mode"),
+            *("when_down", "local_share_percent"),
+        ),
+        ("rates", 0): ("name", "usd_per_minute", "match", "per"),
         ("budgets", 0, "ladder", 0): ("percent", "notify", "trip"),
         ("aws_budgets", 0): ("budget", "limit_usd", "period", "actual_percents", "filters", "trip"),
         ("alerts",): ("emails", "slack"),
@@ -264,6 +268,7 @@ def test_no_mistake_speaks_of_python() -> None:
         for name in names:
             for value in wrong:
                 context = a_budget(ladder=[{"percent": 100}])
+                context["spendfuse"]["rates"] = [{"name": "burst", "usd_per_minute": 1}]
                 place: Any = context["spendfuse"]
                 for part in path:
                     place = place[part] if part != "fuse" else place.setdefault("fuse", {})
@@ -361,5 +366,5 @@ def test_all_mistakes_are_reported_at_once() -> None:
     )
 
     assert report.startswith("8 mistakes in the configuration:")
-    for path in ("nme", "tags", "[0].limit_usd", "[0].ladder", "[0].name", "[2].match", "mode"):
+    for path in ("nme", "tags", "[0].limit_usd", "[0].ladder", "[1].name", "[2].match", "mode"):
         assert path in report
