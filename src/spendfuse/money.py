@@ -63,6 +63,12 @@ def usd(nano: int) -> Decimal:
     return EXACT.divide(Decimal(nano), NANO_PER_USD)
 
 
+def usd_text(nano: int) -> str:
+    """Return nano-dollars as dollars with nine decimal places: ``0.012300000``."""
+    whole, rest = divmod(abs(nano), NANO_PER_USD)
+    return f"{'-' if nano < 0 else ''}{whole}.{rest:09d}"
+
+
 def display_usd(nano: int) -> str:
     """Return nano-dollars for people: ``$1,234.50``; below a cent with all that counts.
 

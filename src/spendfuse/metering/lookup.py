@@ -87,8 +87,8 @@ class Lookup:
     ) -> Held:
         """Return the price that holds; errors as ``PriceBook.price`` has them."""
         processing = processing_of(tier, batch=batch)
-        seller, _ = self._seller(provider, model)
-        like, spellings, entries = self._resolved(provider, model, at)
+        seller, name = self._seller(provider, model)
+        like, spellings, entries = self._resolved(seller, name, at)
         held = self._priced(like, spellings, entries, processing=processing, at=at)
         if like == seller:
             return held
@@ -97,7 +97,7 @@ class Lookup:
 
     def turns(self, provider: str, model: str, *, at: datetime) -> Turns:
         """Return when the prices that a model has at a time may become others, or did."""
-        provider, spellings, entries = self._resolved(provider, model, at)
+        provider, spellings, entries = self._resolved(*self._seller(provider, model), at)
         known = self._model(provider, spellings)
         if known is None and not any(each.defines for each in entries):
             raise self.unknown(provider, spellings[0])
@@ -108,10 +108,10 @@ class Lookup:
         return Turns(frozenset(days), tuple(sorted(times)))
 
     def _resolved(
-        self, provider: str, model: str, at: datetime
+        self, seller: str, model: str, at: datetime
     ) -> tuple[str, tuple[str, ...], tuple[Override, ...]]:
-        """Return the seller, the names to try, and the overrides that name them, at any time."""
-        provider, name = self._seller(provider, model)
+        """Return whose prices hold, the names to try, and the overrides that name them, ever."""
+        provider, name = seller, model
         entries: tuple[Override, ...] = ()
         for _ in range(_MAX_LIKE):
             spellings = tuple(names.spellings(provider, name))
@@ -231,6 +231,7 @@ class Lookup:
             valid_from=max(filter(None, turned), default=None),
             tier=processing,
             is_free=is_free,
+            context_window=model.context_window,
         )
         return Held(*_interval(model, entries, at), price)
 

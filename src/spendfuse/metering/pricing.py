@@ -7,16 +7,17 @@ gives an answer; the one error that leaves it is the unknown model, for those wh
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from spendfuse.errors import InputError
 from spendfuse.metering.attribution import attribute_text
 from spendfuse.metering.price_book import PriceBook, UnknownModelError
+from spendfuse.metering.record import Status
 from spendfuse.metering.reporting import Reported
 from spendfuse.metering.responses import usage_from
 from spendfuse.metering.usage import NO_USAGE, NOTHING_USED, Usage, UsageError
 
-STATUSES = frozenset({"ok", "error", "cancelled"})
+STATUSES = frozenset(get_args(Status))
 _UNKNOWN = "the price book does not know the model"
 
 

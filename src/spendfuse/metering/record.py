@@ -17,6 +17,7 @@ from spendfuse.clock import utc_text
 from spendfuse.metering.attribution import MAX_ATTRIBUTES, Scalar, attribute_text
 from spendfuse.metering.forks import renew_after_fork
 from spendfuse.metering.usage import NO_USAGE, Usage
+from spendfuse.money import usd_text
 
 Status = Literal["ok", "error", "cancelled"]
 _NO_FIELDS: Mapping[str, Scalar] = MappingProxyType({})
@@ -59,7 +60,7 @@ class Record(NamedTuple):
         """Return the record for a line of JSONL: fields keep their types, dollars are text."""
         line = self._shared(dict(self.attributes))
         nano = self.cost_nano_usd
-        line["cost_usd"] = None if nano is None else _dollars(nano)
+        line["cost_usd"] = None if nano is None else usd_text(nano)
         line["fields"] = dict(self.fields)
         if self.problem:
             line["problem"] = self.problem
@@ -80,10 +81,6 @@ class Record(NamedTuple):
             "error_type": self.error_type,
             "cached": self.cached,
         }
-
-
-def _dollars(nano: int) -> str:
-    return f"{nano // 10**9}.{nano % 10**9:09d}"
 
 
 class RecordIds:

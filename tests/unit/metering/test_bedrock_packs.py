@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from spendfuse.bedrock_rules import BedrockRules
 from spendfuse.ledger.pack import MAX_ID_BYTES, Pack, read_pack
 from spendfuse.metering.bedrock_log import Delivery, metered, read_delivery
-from spendfuse.metering.bedrock_packs import MAX_KEYS, packs
+from spendfuse.metering.bedrock_packs import packs
+from spendfuse.metering.sinks.packing import MAX_PACK_KEYS
 from spendfuse.metering.price_book import PriceBook
 from spendfuse.metering.record import Record
 
@@ -69,7 +70,7 @@ def test_no_records_make_no_pack() -> None:
 def test_api_keys_are_spread_over_packs_that_the_ledger_can_take() -> None:
     records = [a_record(str(number), key_id=f"k{number % 25}") for number in range(100)]
     for pack in read(a_source("a"), records):
-        assert len({each.attributes["key_id"] for each in pack.records}) <= MAX_KEYS
+        assert len({each.attributes["key_id"] for each in pack.records}) <= MAX_PACK_KEYS
 
 
 @given(

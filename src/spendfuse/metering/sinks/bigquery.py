@@ -27,6 +27,7 @@ from spendfuse.metering.sinks.background import Background, Pace, gently, shown
 from spendfuse.metering.sinks.lines import json_text
 from spendfuse.metering.sinks.sink import Sink
 from spendfuse.metering.sinks.wiring import Wiring
+from spendfuse.money import usd_text
 
 _NO_RETRY = Retry(predicate=lambda _: False)
 MAX_ROWS = 500
@@ -204,7 +205,7 @@ def row_of(record: Record) -> dict[str, Any]:
         "called_at": utc_text(record.at),
         "provider": _text(record.provider),
         "model": _text(record.model),
-        "cost_usd": None if nano is None else f"{nano // 10**9}.{nano % 10**9:09d}",
+        "cost_usd": None if nano is None else usd_text(nano),
         **{name: _text(attributes.pop(name, None)) for name in _ATTRIBUTES},
         **{name: getattr(record.usage, name) for name in _COUNTS},
         "usage": json_text(record.usage.counts()),

@@ -10,6 +10,7 @@ from spendfuse.metering.sinks.direct import DirectSink
 from spendfuse.metering.sinks.lines import standard_output
 from spendfuse.metering.sinks.sink import Sink
 from spendfuse.metering.sinks.wiring import Wiring
+from spendfuse.money import usd_text
 
 
 def open_sink(wiring: Wiring, *, stream: str = "stdout") -> Sink:
@@ -48,8 +49,8 @@ def line_for_people(record: Record) -> str:
 def _cost(nano: int | None) -> str:
     if nano is None:
         return "no price"
-    whole, rest = divmod(nano, 10**9)
-    return f"${whole}.{f'{rest:09d}'.rstrip('0'):0<2}"
+    whole, _, rest = usd_text(nano).partition(".")
+    return f"${whole}.{rest.rstrip('0'):0<2}"
 
 
 def _safe(text: str) -> str:
