@@ -13,7 +13,9 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
 import pytest
+from guard_table import WallClock, a_store, empty, guard_table
 
+from spendfuse.guard.dynamodb import CLOCK_MARGIN_SECONDS
 from spendfuse.guard.memory import MemoryStore
 from spendfuse.guard.step import Standing
 from spendfuse.guard.store import Store
@@ -125,4 +127,21 @@ def memory() -> Iterator[Rig]:
     store.close()
 
 
-STORES: Sequence[StoreUnderTest] = (StoreUnderTest("memory", memory, examples=150, steps=50),)
+@contextmanager
+def dynamodb() -> Iterator[Rig]:
+    clock = WallClock()
+    with guard_table() as client:
+        yield Rig(
+            a_store(client, clock),
+            clock.let_pass,
+            is_time_real=False,
+            slack_seconds=CLOCK_MARGIN_SECONDS,
+            flush=lambda: empty(client),
+            another=lambda: a_store(client, clock),
+        )
+
+
+STORES: Sequence[StoreUnderTest] = (
+    StoreUnderTest("memory", memory, examples=150, steps=50),
+    StoreUnderTest("dynamodb", dynamodb, examples=10, steps=20),
+)
