@@ -29,35 +29,34 @@ class Window:
         self._newest = newest
         self._total = 0
 
+    def slide(self, newest: int) -> None:
+        """Forget what no longer counts once the bucket ``newest`` runs."""
+        for slot in range(max(self._newest, newest - BUCKETS) + 1, newest + 1):
+            self._total -= self._amounts[slot % BUCKETS]
+            self._amounts[slot % BUCKETS] = 0
+            self._newest = slot
+
     def wait_seconds(self, nano_usd: int, limit_nano_usd: int, now: float) -> float:
         """Return in how many seconds an amount fits; 0: it does; -1: it never will.
 
         Nothing, which costs nothing, always fits. The answer holds if nothing else is added.
         """
-        self._roll(slot_of(now))
-        left = self._total + nano_usd - limit_nano_usd
-        if nano_usd == 0 or left <= 0:
+        excess = self._total + nano_usd - limit_nano_usd
+        if nano_usd == 0 or excess <= 0:
             return FITS
         if nano_usd > limit_nano_usd:
             return NEVER_FITS
         slot = self._newest - BUCKETS
-        while left > 0:
+        while excess > 0:
             slot += 1
-            left -= self._amounts[slot % BUCKETS]
+            excess -= self._amounts[slot % BUCKETS]
         return (slot + BUCKETS) * BUCKET_SECONDS - now
 
-    def add(self, nano_usd: int, slot: int, now: float) -> None:
+    def add(self, nano_usd: int, slot: int) -> None:
         """Add to a bucket, or take from it; one that has left the window counts no more."""
-        self._roll(slot_of(now))
         if self._newest - BUCKETS < slot <= self._newest:
             self._amounts[slot % BUCKETS] += nano_usd
             self._total += nano_usd
-
-    def _roll(self, newest: int) -> None:
-        for slot in range(max(self._newest + 1, newest - BUCKETS + 1), newest + 1):
-            self._total -= self._amounts[slot % BUCKETS]
-            self._amounts[slot % BUCKETS] = 0
-        self._newest = max(self._newest, newest)
 
 
 class Windows:
@@ -71,9 +70,8 @@ class Windows:
     def __len__(self) -> int:
         return len(self._recent) + len(self._older)
 
-    def of(self, counter: str, now: float) -> Window:
-        """Return a counter's window, an empty one where there is none."""
-        slot = slot_of(now)
+    def of(self, counter: str, slot: int) -> Window:
+        """Return a counter's window as it is while bucket ``slot`` runs; new ones are empty."""
         if slot >= self._turns_at:
             # What nobody asked for since the last turn has only buckets that count no more.
             self._older, self._recent = self._recent, {}
@@ -81,5 +79,6 @@ class Windows:
         window = self._recent.get(counter)
         if window is None:
             window = self._older.pop(counter, None) or Window(slot)
-            self._recent[counter] = window
+            window = self._recent.setdefault(counter, window)
+        window.slide(slot)
         return window
