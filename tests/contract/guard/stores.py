@@ -7,19 +7,24 @@ are then expected to fail in just that way.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
 import pytest
+import valkey_servers
 from guard_table import WallClock, a_store, empty, guard_table
 
 from spendfuse.guard.dynamodb import CLOCK_MARGIN_SECONDS
 from spendfuse.guard.memory import MemoryStore
 from spendfuse.guard.step import Standing
 from spendfuse.guard.store import Store
+from spendfuse.guard.valkey import ValkeyStore
+from spendfuse.guard.valkey_packing import MOST_NANO_USD
 
+_numbers = itertools.count()
 LONGEST_WAIT_SECONDS = 2.5
 """What a test may really wait for; a test that needs more is skipped where time is real."""
 
@@ -141,7 +146,27 @@ def dynamodb() -> Iterator[Rig]:
         )
 
 
+@contextmanager
+def valkey() -> Iterator[Rig]:
+    server, deployment = valkey_servers.shared(), f"contract-{next(_numbers)}"
+    store = ValkeyStore(server.url, deployment=deployment, timeout_seconds=5.0)
+
+    def flush() -> None:
+        with server.client() as client:
+            client.flushall()
+            client.script_flush()
+
+    yield Rig(
+        store,
+        flush=flush,
+        another=lambda: ValkeyStore(server.url, deployment=deployment, timeout_seconds=5.0),
+        counts_to=MOST_NANO_USD,
+    )
+    store.close()
+
+
 STORES: Sequence[StoreUnderTest] = (
     StoreUnderTest("memory", memory, examples=150, steps=50),
     StoreUnderTest("dynamodb", dynamodb, examples=10, steps=20),
+    StoreUnderTest("valkey", valkey),
 )

