@@ -93,12 +93,13 @@ class BudgetExceededError(RefusedError):
 
     def _advice(self) -> str:
         figures, asked = self.figures, self.asked_nano_usd
-        if asked > figures.limit_nano_usd:
-            return "it never fits: ask for less"
-        if figures.spent_nano_usd + asked <= figures.limit_nano_usd:
+        spent, limit = figures.spent_nano_usd, figures.limit_nano_usd
+        if self.retry_after_seconds is None:
+            never = asked > limit
+            return "it never fits: ask for less" if never else "no room until a limit is raised"
+        # A fit budget takes less than was asked, so it may be asked for more than its limit.
+        if spent + asked <= limit or figures.resets_at is None or spent < limit < asked:
             return "it may fit when some of those have ended"
-        if figures.resets_at is None:
-            return "it does not fit until the limit is raised"
         return f"the budget starts anew on {figures.resets_at:%Y-%m-%d at %H:%M} UTC"
 
     def body(self) -> dict[str, Any]:

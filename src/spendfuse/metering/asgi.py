@@ -92,7 +92,7 @@ class UsageMiddleware:
     def user_of(self, scope: Scope) -> str:
         """Return who made the request, as text; ANONYMOUS if nobody knows. Raises nothing."""
         try:
-            user = _user_of_state(scope) if self._user is None else self._user(scope)
+            user = user_in_state(scope) if self._user is None else self._user(scope)
             return ANONYMOUS if user is None else str(user) or ANONYMOUS
         except Exception as error:  # noqa: BLE001 (the app's code, while its request ends)
             self.tracker.refuse(f"the user of a request can't be told: {type(error).__name__}")
@@ -102,7 +102,8 @@ class UsageMiddleware:
         return self._endpoints.of(scope)
 
 
-def _user_of_state(scope: Scope) -> object:
+def user_in_state(scope: Scope) -> object:
+    """Return ``request.state.user_id``; None where nobody has set it."""
     state = scope.get("state")
     if isinstance(state, Mapping):
         return state.get("user_id")
@@ -227,7 +228,8 @@ class _Exchange(MeterReports):
             found = read_usage_header(values, self._header_attribution)
             for reason in found.refused:
                 self.tracker.refuse(reason)
-            self.extend(found.reports)
+            for reported in found.reports:
+                self.append(reported)
         self.drain()
 
     def hand_on(self, reported: Reported) -> None:

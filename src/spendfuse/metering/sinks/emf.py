@@ -11,7 +11,7 @@ user can be a property of the line but never a dimension.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TextIO
 
 from spendfuse.metering.record import Record
@@ -20,6 +20,7 @@ from spendfuse.metering.sinks.labels import BoundedLabels, Labels
 from spendfuse.metering.sinks.lines import LineStream, standard_output
 from spendfuse.metering.sinks.sink import Sink
 from spendfuse.metering.sinks.wiring import Wiring
+from spendfuse.money import NANO_PER_USD
 
 NAMESPACE = "RAG-App/Costs"
 DIMENSIONS = ("model", "feature", "environment")
@@ -74,8 +75,8 @@ class EmfLines:
         self._labels = labels
         self._dimension_texts: dict[Labels, str] = {}
         self._directives = {
-            (is_priced, is_timed): _directive(
-                namespace, dimensions, is_priced=is_priced, is_timed=is_timed
+            (is_priced, is_timed): metrics_directive(
+                namespace, dimensions, _units(is_priced=is_priced, is_timed=is_timed)
             )
             for is_priced in (True, False)
             for is_timed in (True, False)
@@ -103,7 +104,9 @@ class EmfLines:
         labels = self._labels.of(record)
         text = self._dimension_texts.get(labels)
         if text is None:
-            text = ",".join(f'"{name}":{_dimension(labels, name)}' for name in DIMENSIONS)
+            text = ",".join(
+                f'"{name}":{dimension_value(getattr(labels, name))}' for name in DIMENSIONS
+            )
             self._dimension_texts[labels] = text
         return text
 
@@ -116,18 +119,19 @@ class EmfLines:
         return text
 
 
-def _directive(
-    namespace: str,
-    dimensions: Sequence[Sequence[str]],
-    *,
-    is_priced: bool,
-    is_timed: bool,
-) -> str:
-    """Return the part of ``_aws`` that names the metrics of a line: only those that it has."""
+def _units(*, is_priced: bool, is_timed: bool) -> dict[str, str]:
+    """Return the metrics of a line, and their units: only those that it has."""
     cost = "EstimatedCost" if is_priced else "UnpricedRequests"
     units = UNITS | {cost: RARE_UNITS[cost]}
     if is_timed:
         units["LatencyMs"] = RARE_UNITS["LatencyMs"]
+    return units
+
+
+def metrics_directive(
+    namespace: str, dimensions: Sequence[Sequence[str]], units: Mapping[str, str]
+) -> str:
+    """Return the part of ``_aws`` that names the metrics of a line."""
     directive = {
         "Namespace": namespace,
         "Dimensions": [list(names) for names in dimensions],
@@ -136,18 +140,20 @@ def _directive(
     return f'"CloudWatchMetrics":[{json.dumps(directive, separators=(",", ":"))}]'
 
 
+def json_usd(nano: int) -> str:
+    """Return nano-dollars as a JSON number of dollars: exact, which a float would not be."""
+    whole, rest = divmod(abs(nano), NANO_PER_USD)
+    return f"{'-' if nano < 0 else ''}{whole}.{rest:09d}"
+
+
 def _rare(nano: int | None, latency_ms: int | None) -> str:
-    if nano is None:
-        text = ',"UnpricedRequests":1'
-    else:
-        whole, rest = divmod(nano, 10**9)
-        text = f',"EstimatedCost":{whole}.{rest:09d}'
+    text = ',"UnpricedRequests":1' if nano is None else f',"EstimatedCost":{json_usd(nano)}'
     return text if latency_ms is None else f'{text},"LatencyMs":{latency_ms}'
 
 
-def _dimension(labels: Labels, name: str) -> str:
+def dimension_value(value: str) -> str:
+    """Return a dimension's value as JSON."""
     # CloudWatch takes ASCII without control characters, and no value of blanks only.
-    value: str = getattr(labels, name)
     safe = value if value.isascii() and value.isprintable() else ascii(value)[1:-1]
     return json.dumps(safe if safe.strip() else "none")
 
