@@ -1,7 +1,7 @@
 """Which counters a request is charged to: the budgets that match its attributes, now.
 
-Matching runs in every request, so what was found for the same attributes is kept until a period
-ends or the limits change.
+Matching runs in every request, so what was found for the same attributes is kept while all of its
+periods last, and the limits are the same. Of the attributes, those count that a budget asks for.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from typing import NamedTuple
 
 from spendfuse.budget import Budget, Limits, Rate
 from spendfuse.guard.step import Level, RateLevel
-from spendfuse.period import NEVER
+from spendfuse.metering.attribution import attribute_text
+from spendfuse.period import NEVER, Period, PeriodKind
 
 MAX_CACHED = 10_000
 """Sets of attributes whose levels are remembered."""
 _DIGEST_CHARACTERS = 32
+_SURELY_SHORT = 64
+_NOTHING: Mapping[str, str] = {}
 
 
 class Levels(NamedTuple):
@@ -25,8 +28,14 @@ class Levels(NamedTuple):
 
     budgets: tuple[Level, ...]
     rates: tuple[RateLevel, ...]
+    since: datetime
+    """The beginning of the last period that began: a clock may go back."""
     until: datetime
     """The end of the first period that ends."""
+    fits: bool
+    """Whether one of them lowers max_tokens to what is left."""
+    observes: bool
+    """Whether one of them only observes."""
 
 
 class BudgetTree:
@@ -34,48 +43,97 @@ class BudgetTree:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self._found: dict[tuple[tuple[str, str], ...], Levels] = {}
+        scopes = [(each.match, each.per) for each in limits.budgets]
+        scopes += [(each.match, each.per) for each in limits.rates]
+        names = {name for match, per in scopes for name in (*match, per)}
+        self._names = tuple(sorted(filter(None, names)))
+        self._found: dict[tuple[str | None, ...], Levels] = {}
+        self._periods: dict[tuple[PeriodKind, str], _Span] = {}
 
-    def levels(self, attributes: Mapping[str, str], at: datetime) -> Levels:
-        """Return the levels of a request with these attributes at ``at`` (aware)."""
-        key = tuple(attributes.items())
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The attributes that any budget or rate asks for."""
+        return self._names
+
+    def levels(
+        self, attributes: Mapping[str, str], at: datetime, *, around: Mapping[str, str] = _NOTHING
+    ) -> Levels:
+        """Return the levels of a request at ``at`` (aware).
+
+        Args:
+            attributes: of the request; empty ones count as absent.
+            at: the time.
+            around: hold where ``attributes`` says nothing.
+        """
+        values = []
+        for name in self._names:
+            value = attributes.get(name) or around.get(name)
+            if value is not None and (len(value) > _SURELY_SHORT or not value.isascii()):
+                # As the meter cuts it, or guard and ledger would count it apart.
+                value = attribute_text(value)
+            values.append(value)
+        key = tuple(values)
         found = self._found.get(key)
-        if found is not None and at < found.until:
+        if found is not None and found.since <= at < found.until:
             return found
         if len(self._found) >= MAX_CACHED:
             self._found.clear()
-        found = self._match(attributes, at)
+        found = self._match({n: v for n, v in zip(self._names, values, strict=True) if v}, at)
         self._found[key] = found
         return found
 
+    def level(self, budget: Budget, value: str, at: datetime) -> Level:
+        """Return the level of one budget, and of one of its values, at ``at``."""
+        return self._level(budget, value, self._span(budget, at))
+
     def _match(self, attributes: Mapping[str, str], at: datetime) -> Levels:
-        matching = [each for each in self.limits.budgets if each.matches(attributes)]
+        matching = [
+            (each, self._span(each, at)) for each in self.limits.budgets if each.matches(attributes)
+        ]
         return Levels(
-            tuple(level_of(self.limits, each, each.value_in(attributes), at) for each in matching),
+            tuple(self._level(each, each.value_in(attributes), span) for each, span in matching),
             tuple(
                 _rate_level(each, each.value_in(attributes))
                 for each in self.limits.rates
                 if each.matches(attributes)
             ),
-            min((each.period_at(at).end for each in matching), default=NEVER),
+            since=max((span.since for _, span in matching), default=_BEGINNING),
+            until=min((span.until for _, span in matching), default=NEVER),
+            fits=any(each.mode == "fit" for each, _ in matching),
+            observes=any(each.mode == "observe" for each, _ in matching),
+        )
+
+    def _span(self, budget: Budget, at: datetime) -> _Span:
+        key = (budget.period, budget.zone)
+        span = self._periods.get(key)
+        if span is None or not span.since <= at < span.until:
+            period = budget.period_at(at)
+            span = self._periods[key] = _Span(period.key, period.start, period.end)
+        return span
+
+    def _level(self, budget: Budget, value: str, span: _Span) -> Level:
+        return Level(
+            counter=counter_name(budget.name, span.key, value),
+            budget=budget.name,
+            value=value,
+            period=span.key,
+            limit_nano_usd=self.limits.limit_nano_usd(budget, value),
+            mode=budget.mode,
+            when_down=budget.when_down,
+            local_share_percent=budget.local_share_percent,
+            ends_at=0 if span.until == NEVER else int(span.until.timestamp()),
         )
 
 
-def level_of(limits: Limits, budget: Budget, value: str, at: datetime) -> Level:
-    """Return the level of one budget, and of one of its values, at ``at``."""
-    period = budget.period_at(at)
-    end = period.end
-    return Level(
-        counter=counter_name(budget.name, period.key, value),
-        budget=budget.name,
-        value=value,
-        period=period.key,
-        limit_nano_usd=limits.limit_nano_usd(budget, value),
-        mode=budget.mode,
-        when_down=budget.when_down,
-        local_share_percent=budget.local_share_percent,
-        ends_at=0 if end == NEVER else int(end.timestamp()),
-    )
+class _Span(NamedTuple):
+    """A period, with what is asked of it in every request."""
+
+    key: str
+    since: datetime
+    until: datetime
+
+
+_BEGINNING = Period.from_key("total", "total").start
 
 
 def counter_name(budget: str, period: str, value: str = "") -> str:

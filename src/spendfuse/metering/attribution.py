@@ -12,10 +12,13 @@ import logging
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from functools import cache
 from types import MappingProxyType
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+if TYPE_CHECKING:
+    from spendfuse.metering.listening import Listener
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +51,8 @@ Scalar = str | int | float | bool | None
 class Attribution(NamedTuple):
     attributes: Mapping[str, str]
     fields: Mapping[str, Scalar]
+    listeners: tuple[Listener, ...] = ()
+    """Who hears of the records of the calls that are made here: see ``listening``."""
 
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -58,6 +63,18 @@ _current: ContextVar[Attribution] = ContextVar("spendfuse_attribution", default=
 def current_attribution() -> Attribution:
     """Return what the calls made here are for."""
     return _current.get()
+
+
+def enter(attribution: Attribution) -> Token[Attribution]:
+    """Let the calls made here be for ``attribution``, until ``leave``."""
+    return _current.set(attribution)
+
+
+def leave(token: Token[Attribution]) -> None:
+    # A generator that a thread pool takes item by item ends in another context than it began
+    # in: there is nothing to undo, and an error would break somebody's stream.
+    with suppress(ValueError):
+        _current.reset(token)
 
 
 @contextmanager
@@ -93,14 +110,11 @@ def attributed(
         "feature": feature,
         "query_type": query_type,
     }
-    token = _current.set(extended(_current.get(), named | extra))
+    token = enter(extended(_current.get(), named | extra))
     try:
         yield
     finally:
-        # A generator that a thread pool takes item by item ends in another context than it began
-        # in: there is nothing to undo, and an error would break somebody's stream.
-        with suppress(ValueError):
-            _current.reset(token)
+        leave(token)
 
 
 def extended(base: Attribution, values: Mapping[str, Scalar]) -> Attribution:
@@ -119,8 +133,8 @@ def extended(base: Attribution, values: Mapping[str, Scalar]) -> Attribution:
         elif value is not None:
             _put_other(attributes, fields, name, value)
     if len(attributes) > MAX_ATTRIBUTES or len(fields) > MAX_ATTRIBUTES:
-        return Attribution(_bounded(attributes), _bounded(fields))
-    return Attribution(attributes, fields)
+        return Attribution(_bounded(attributes), _bounded(fields), base.listeners)
+    return Attribution(attributes, fields, base.listeners)
 
 
 def _put_other(

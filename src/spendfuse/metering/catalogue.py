@@ -81,6 +81,8 @@ class Model:
     rows: tuple[Row, ...]
     """The last row that holds wins; the first one where none does."""
     variants: tuple[Variant, ...] = ()
+    context_window: int | None = field(default=None, compare=False)
+    """Tokens of input and output together, where the catalogue knows; no part of a price."""
 
 
 @dataclass(frozen=True, slots=True)

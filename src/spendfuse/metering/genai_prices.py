@@ -70,6 +70,7 @@ def _models(theirs: types.Provider) -> tuple[Model, ...]:
             match=_clause(each.match) or ("equals", each.id.lower()),
             rows=tuple(_rows(each)),
             variants=tuple(_variants(each)),
+            context_window=each.context_window,
         )
         for each in theirs.models
     )

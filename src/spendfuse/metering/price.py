@@ -80,6 +80,8 @@ class Price:
     source: str
     valid_from: date | None = None
     tier: str = "standard"
+    context_window: int | None = None
+    """Tokens of input and output together; None where the catalogue does not say."""
 
     def nano_usd(self, usage: Usage) -> int:
         """Return the cost, rounded up to the nano-dollar.
@@ -180,6 +182,7 @@ def compiled(
     valid_from: date | None = None,
     tier: str = "standard",
     is_free: bool = False,
+    context_window: int | None = None,
 ) -> Price:
     """Compile rates; what is free has none, and costs nothing whatever is counted."""
     rates = with_joins(rates)
@@ -197,6 +200,7 @@ def compiled(
         source=source,
         valid_from=valid_from,
         tier=tier,
+        context_window=context_window,
     )
 
 

@@ -91,6 +91,8 @@ class MeterReports(Reports, ABC):
         """Do with a report what the meter does; raises nothing."""
 
     def append(self, reported: Reported) -> None:
+        for listener in reported.attribution.listeners:
+            listener.expect()
         super().append(reported)
         # Of very many, the first ones don't wait for the end: they would only be in memory.
         if self._is_closed or len(self) >= MAX_REPORTS:
@@ -105,6 +107,8 @@ class MeterReports(Reports, ABC):
             except IndexError:
                 return
             self.hand_on(reported)
+            for listener in reported.attribution.listeners:
+                listener.arrived()
 
     def close(self) -> None:
         """Hand on what waits, and from now on whatever comes."""

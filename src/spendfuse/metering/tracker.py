@@ -26,6 +26,7 @@ from spendfuse.metering.attribution import (
 )
 from spendfuse.metering.checks import check_parts, checked_limit
 from spendfuse.metering.forks import renew_after_fork
+from spendfuse.metering.listening import tell
 from spendfuse.metering.price_book import PriceBook
 from spendfuse.metering.pricing import Priced, cleaned, priced, whole_milliseconds
 from spendfuse.metering.privacy import Pseudonyms
@@ -262,6 +263,8 @@ class CostTracker:
         )
         self._count(record, call)
         self._sinks.emit(record)
+        if reported.attribution.listeners:
+            tell(reported.attribution.listeners, record)
         return record
 
     def _count(self, record: Record, call: Priced) -> None:
@@ -291,7 +294,9 @@ class CostTracker:
         elif call.nano_usd is not None and self._said_refused.is_new(problem):
             logger.warning("%s (logged once)", problem)
 
-    def _attribution(self, attribution: Attribution) -> Attribution:
+    def _attribution(
+        self, attribution: Attribution
+    ) -> tuple[Mapping[str, str], Mapping[str, Scalar]]:
         attributes: Mapping[str, str] = attribution.attributes
         fields = attribution.fields
         if self._base.attributes:
@@ -300,7 +305,7 @@ class CostTracker:
             fields = {**self._base.fields, **fields}
         if self._pseudonyms is not None and "user" in attributes:
             attributes = {**attributes, "user": self._pseudonyms.of(attributes["user"])}
-        return Attribution(attributes, fields)
+        return attributes, fields
 
     def _warn(self, record: Record, nano: int) -> None:
         logger.warning(

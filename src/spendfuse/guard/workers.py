@@ -1,0 +1,99 @@
+"""Threads for stores that wait for a network, so that an event loop never does."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
+from typing import Generic, TypeVar
+
+from spendfuse.errors import SettingsError
+from spendfuse.metering.forks import renew_after_fork
+
+MAX_THREADS = 32
+_Value = TypeVar("_Value")
+
+
+class Workers:
+    """A small thread pool: made when it is first needed, and anew in a forked child."""
+
+    def __init__(self, *, max_threads: int = MAX_THREADS) -> None:
+        self._max_threads = max_threads
+        self._is_closed = False
+        self._renew()
+        renew_after_fork(self._renew)
+
+    def _renew(self) -> None:
+        # A forked child has none of its parent's threads.
+        self._lock = threading.Lock()
+        self._executor: ThreadPoolExecutor | None = None
+
+    def submit(self, work: Callable[[], _Value]) -> Future[_Value]:
+        """Run ``work`` in a thread, in a copy of this context."""
+        with self._lock:
+            if self._is_closed:
+                raise SettingsError("the guard is closed; make a new one")
+            if self._executor is None:
+                self._executor = ThreadPoolExecutor(
+                    self._max_threads, thread_name_prefix="spendfuse-guard"
+                )
+            return self._executor.submit(copy_context().run, work)
+
+    async def run(self, work: Callable[[], _Value], *, undo: Callable[[_Value], object]) -> _Value:
+        """Return what ``work`` does; ``undo`` it in its thread where nobody waits for it any more.
+
+        Work that has not begun when the awaiting task is cancelled does not begin.
+        """
+        attempt = _Attempt(work, undo)
+        future = self.submit(attempt.make)
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            if attempt.abandon():
+                # Made, but the task was cancelled before it could take it.
+                self.submit(attempt.take_back)
+            raise
+
+    async def finish(self, work: Callable[[], _Value]) -> _Value:
+        """Return what ``work`` does; it is done even if the awaiting task is cancelled."""
+        return await asyncio.shield(asyncio.wrap_future(self.submit(work)))
+
+    def close(self) -> None:
+        """Wait for what runs, and take nothing more."""
+        with self._lock:
+            self._is_closed = True
+            executor, self._executor = self._executor, None
+        if executor is not None:
+            executor.shutdown()
+
+
+class _Attempt(Generic[_Value]):
+    """Work whose result somebody takes, or nobody: then it is undone, once."""
+
+    def __init__(self, work: Callable[[], _Value], undo: Callable[[_Value], object]) -> None:
+        self._work = work
+        self._undo = undo
+        self._lock = threading.Lock()
+        self._is_abandoned = False
+        self._made: list[_Value] = []
+
+    def make(self) -> _Value:
+        value = self._work()
+        with self._lock:
+            self._made.append(value)
+            is_abandoned = self._is_abandoned
+        if is_abandoned:
+            self._undo(value)
+        return value
+
+    def abandon(self) -> bool:
+        """Say that nobody takes it; return whether it is made already, to be taken back."""
+        with self._lock:
+            self._is_abandoned = True
+            return bool(self._made)
+
+    def take_back(self) -> None:
+        for value in self._made:
+            self._undo(value)
