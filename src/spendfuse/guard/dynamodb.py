@@ -15,14 +15,15 @@ that is ahead by less frees nothing that somebody still uses.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from spendfuse.clock import utc_now
 from spendfuse.errors import SettingsError
 from spendfuse.guard.dynamodb_items import (
     Item,
+    Seen,
     State,
     StoredHold,
     addition,
@@ -57,32 +58,6 @@ from spendfuse.guard.store import CALLED_IN_SECONDS
 CLOCK_MARGIN_SECONDS = 60.0
 MOST_LET_GO = 100
 """Expired holds that one step lets go of, about: the rest waits for the next one."""
-
-
-class _Seen(NamedTuple):
-    """What a step is about, as it was read."""
-
-    hold: StoredHold | None
-    turn: int
-    """Of the hold's item, even where its id means nothing any more; 0 where there is none."""
-    counters: Mapping[str, Item]
-    at: float
-
-    def missing(self, names: Iterable[str]) -> tuple[str, ...]:
-        return tuple(each for each in names if each not in self.counters)
-
-    def standings(
-        self, names: Iterable[str], *, used: int = 0, spent: int = 0
-    ) -> tuple[Standing, ...]:
-        """Return the counters as they were read, with what a step adds to each of them."""
-        found = (standing(self.counters[each], self.at) for each in names)
-        return tuple(
-            each._replace(
-                spent_nano_usd=each.spent_nano_usd + spent,
-                held_nano_usd=each.held_nano_usd + used - spent,
-            )
-            for each in found
-        )
 
 
 class DynamoStore:
@@ -124,7 +99,7 @@ class DynamoStore:
                 f"DynamoDB keeps no rates ({rates}); take Valkey for them, or leave them out"
             )
         names = [each.counter for each in step.levels]
-        attempt = let_go = 0
+        attempt, ended = 0, set[str]()
         while attempt < ATTEMPTS:
             seen = self._look_at(step.id, names)
             if seen.hold is not None:
@@ -141,9 +116,7 @@ class DynamoStore:
             standings = seen.standings(names)
             grant = admitted(step.nano_usd, step.least_nano_usd, step.levels, standings)
             if grant is None:
-                freed = self._let_go_of_expired() if let_go < MOST_LET_GO else 0
-                if freed:
-                    let_go += freed
+                if self._let_go_of_expired(ended):
                     continue
                 self._call_in(step, standings)
                 return Refused(standings)
@@ -177,27 +150,29 @@ class DynamoStore:
 
     def release(self, hold: Hold) -> bool:
         known = self._look_at(hold.id, ()).hold
-        return known is not None and self._end(self._hold_pk(hold.id), known, "released")
+        return known is not None and self._end(
+            hold_pk(self._deployment, hold.id), known, "released"
+        )
 
     def find(self, hold_id: str) -> Hold | None:
-        known = self._hold(self._hold_pk(hold_id))
+        known = self._hold(hold_pk(self._deployment, hold_id))
         if known is None or not known.is_known(self._seconds()):
             return None
         return Hold(hold_id, known.granted, known.levels)
 
     def look(self, counters: Sequence[str]) -> list[Standing | None]:
-        let_go = 0
-        while let_go < MOST_LET_GO and (freed := self._let_go_of_expired()):
-            let_go += freed
+        ended = set[str]()
+        while self._let_go_of_expired(ended):
+            continue
         found, at = self._counters(counters), self._seconds()
         return [standing(found[each], at) if each in found else None for each in counters]
 
     def close(self) -> None:
         """Nothing to give back: the client is the caller's."""
 
-    def _look_at(self, hold_id: str, names: Sequence[str]) -> _Seen:
+    def _look_at(self, hold_id: str, names: Sequence[str]) -> Seen:
         """Read a hold and counters; a hold whose time is over is let go of before."""
-        pk = self._hold_pk(hold_id)
+        pk = hold_pk(self._deployment, hold_id)
         names_by_pk = {counter_pk(self._deployment, each): each for each in names}
         items = self._table.items([pk, *names_by_pk])
         at = self._seconds()
@@ -207,35 +182,41 @@ class DynamoStore:
             self._end(pk, hold, "expired")
             return self._look_at(hold_id, names)
         is_known = hold is not None and hold.is_known(at)
-        return _Seen(
+        return Seen(
             hold if is_known else None,
             hold.turn if hold is not None else 0,
             {names_by_pk[each]: found for each, found in items.items()},
             at,
         )
 
-    def _let_go_of_expired(self) -> int:
-        """Let go of some holds whose time is over, the oldest first; return how many."""
+    def _let_go_of_expired(self, ended: set[str]) -> bool:
+        """Let go of some holds whose time is over, the oldest first.
+
+        ``ended`` has those of the same step before. Returns whether there were others: then there
+        may be room now, whoever let go of them.
+        """
+        if len(ended) >= MOST_LET_GO:
+            return False
         until = milliseconds(self._seconds() - self._margin)
-        items = self._table.items(self._table.held_until(self._deployment, until))
-        at, let_go = self._seconds(), 0
-        for pk, item in items.items():
-            hold = stored_hold(item)
-            let_go += self._is_over(hold, at) and self._end(pk, hold, "expired")
-        return let_go
+        pks = set(self._table.held_until(self._deployment, until)) - ended
+        for pk, item in self._table.items(sorted(pks)).items():
+            self._end(pk, stored_hold(item), "expired")
+        ended |= pks
+        return bool(pks)
 
     def _end(self, pk: str, hold: StoredHold, state: State) -> bool:
-        """Let go of a hold; False where another did, or settled it."""
+        """Let go of a hold; False where another did, settled it, or prolonged it meanwhile."""
         known: StoredHold | None = hold
         for attempt in range(ATTEMPTS):
+            at = self._seconds()
             if known is None or known.state != "held":
+                return False
+            if state == "expired" and not self._is_over(known, at):
                 return False
             # A counter may be gone, its period long over: then nothing is held there.
             there = self._counters([each.counter for each in known.levels])
             levels = [each for each in known.levels if each.counter in there]
-            put = hold_put(
-                self._table.name, self._deployment, pk, known.ended(state, self._seconds())
-            )
+            put = hold_put(self._table.name, self._deployment, pk, known.ended(state, at))
             if self._table.write([put, *self._additions(levels, used=-known.held)], attempt):
                 return True
             known = self._hold(pk)
@@ -277,14 +258,13 @@ class DynamoStore:
                 self._table.update_if_there(pk, "called_in_until", until)
 
     def _put(self, hold_id: str, hold: StoredHold) -> dict[str, Any]:
-        return hold_put(self._table.name, self._deployment, self._hold_pk(hold_id), hold)
+        return hold_put(
+            self._table.name, self._deployment, hold_pk(self._deployment, hold_id), hold
+        )
 
     def _hold(self, pk: str) -> StoredHold | None:
         item = self._table.items([pk]).get(pk)
         return stored_hold(item) if item else None
-
-    def _hold_pk(self, hold_id: str) -> str:
-        return hold_pk(self._deployment, hold_id)
 
     def _counters(self, names: Sequence[str]) -> dict[str, Item]:
         names_by_pk = {counter_pk(self._deployment, each): each for each in names}

@@ -18,13 +18,14 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 from spendfuse.guard.errors import ReservationError
 from spendfuse.guard.step import Level, Reserve, Settle, Standing
 from spendfuse.guard.store import LATE_SECONDS, REMEMBERED_SECONDS
+from spendfuse.money import usd
 
 HELD_INDEX = "Held"
 """The holds that have not ended, by their end: its keys are ``held_of`` and ``held_until``."""
@@ -73,6 +74,32 @@ class StoredHold:
         )
 
 
+class Seen(NamedTuple):
+    """What a step is about, as it was read."""
+
+    hold: StoredHold | None
+    turn: int
+    """Of the hold's item, even where its id means nothing any more; 0 where there is none."""
+    counters: Mapping[str, Item]
+    at: float
+
+    def missing(self, names: Iterable[str]) -> tuple[str, ...]:
+        return tuple(each for each in names if each not in self.counters)
+
+    def standings(
+        self, names: Iterable[str], *, used: int = 0, spent: int = 0
+    ) -> tuple[Standing, ...]:
+        """Return the counters as they were read, with what a step adds to each of them."""
+        found = (standing(self.counters[each], self.at) for each in names)
+        return tuple(
+            each._replace(
+                spent_nano_usd=each.spent_nano_usd + spent,
+                held_nano_usd=each.held_nano_usd + used - spent,
+            )
+            for each in found
+        )
+
+
 class Charge(NamedTuple):
     """What a settle changes."""
 
@@ -91,11 +118,13 @@ def new_hold(step: Reserve, nano_usd: int, at: float, *, turn: int) -> StoredHol
 def check_same(step: Reserve, known: StoredHold) -> None:
     """Refuse an id that comes again and means something else."""
     if known.state != "held":
-        raise ReservationError(f"reservation {step.id} is {known.state} already; take a new id")
+        raise ReservationError(f"reservation {step.id} is {known.state}; a new one needs a new id")
     if known.asked != step.nano_usd or known.counters != [each.counter for each in step.levels]:
         raise ReservationError(
-            f"reservation {step.id} is held for another request: {known.asked} nano-dollars on "
-            f"{', '.join(known.counters) or 'no budget'}; take a new id"
+            f"reservation {step.id} was made for ${usd(known.asked)} on "
+            f"{', '.join(known.counters) or 'no budget'}, and now for ${usd(step.nano_usd)} on "
+            f"{', '.join(each.counter for each in step.levels) or 'no budget'}; a new one needs a "
+            "new id"
         )
 
 
@@ -112,10 +141,12 @@ def charge(step: Settle, known: StoredHold | None, at: float, *, turn: int) -> C
         return None
     if known is not None and known.state == "settled":
         if is_part or known.charged != step.nano_usd:
-            what = f"part {step.part} of {step.nano_usd}" if is_part else f"{step.nano_usd}"
+            what = (
+                f"part {step.part}, ${usd(step.nano_usd)}" if is_part else f"${usd(step.nano_usd)}"
+            )
             raise ReservationError(
-                f"reservation {step.hold.id} was settled with {known.charged} nano-dollars, and "
-                f"now with {what}; the first one counts"
+                f"reservation {step.hold.id} was settled with ${usd(known.charged)}, and now with "
+                f"{what}; the first one counts"
             )
         return None
     is_late = known is None or known.state != "held"
@@ -219,7 +250,8 @@ def stored_hold(item: Item) -> StoredHold:
     """Read a hold's item."""
     levels: Sequence[Sequence[Any]] = json.loads(item["levels"]["S"])
     return StoredHold(
-        levels=tuple(Level(*each) for each in levels),
+        # A newer process, which knows more of a level, may have written it.
+        levels=tuple(Level(*each[: len(Level._fields)]) for each in levels),
         asked=int(item["asked"]["N"]),
         granted=int(item["granted"]["N"]),
         held=int(item["held"]["N"]),

@@ -144,7 +144,8 @@ class GuardTable:
 
 def _codes(error: Exception) -> set[str]:
     """Return why AWS refused; of a transaction, the reason of each of its items too."""
-    response = getattr(error, "response", {})
+    # A timeout has a response too, and it is None.
+    response = getattr(error, "response", None) or {}
     reasons = {str(each.get("Code", "")) for each in response.get("CancellationReasons", ())}
     return reasons | {str(response.get("Error", {}).get("Code", ""))}
 
