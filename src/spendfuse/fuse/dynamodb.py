@@ -208,7 +208,8 @@ class DynamoFuse:
 
 def _error(error: Exception) -> SpendfuseError:
     """Return our error for a vendor's, told apart by what the caller does next."""
-    response = getattr(error, "response", {})
+    # A timeout has a response too, and it is None.
+    response = getattr(error, "response", None) or {}
     code = response.get("Error", {}).get("Code", "")
     reasons = [each.get("Code") for each in response.get("CancellationReasons", ())]
     if code == _CONDITION_FAILED or "ConditionalCheckFailed" in reasons:

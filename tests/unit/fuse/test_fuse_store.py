@@ -9,6 +9,11 @@ from typing import Any
 
 import pytest
 from aws_tables import aws, make_table
+from botocore.exceptions import (
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    ReadTimeoutError,
+)
 from botocore.stub import Stubber
 from moto import mock_aws
 
@@ -246,6 +251,16 @@ def test_each_vendor_error_says_what_to_do_next(client, code, error):
         stubber.add_client_error("update_item", service_error_code=code)
         with pytest.raises(error):
             store.count_pass("a")
+
+
+@pytest.mark.parametrize("error", [ConnectTimeoutError, ReadTimeoutError, EndpointConnectionError])
+def test_a_table_that_does_not_answer_is_unavailable(error):
+    class Silent:
+        def get_item(self, **request):
+            raise error(endpoint_url="https://dynamodb.us-east-1.amazonaws.com")
+
+    with pytest.raises(UnavailableError):
+        DynamoFuse(Silent(), "fuse", "llm").state()
 
 
 @pytest.mark.parametrize(
