@@ -61,17 +61,15 @@ def _objects(block: Mapping[str, Any], key: str) -> Located:
 
 
 def _repeated_names(**lists: Located) -> Iterator[Mistake]:
-    """Yield a mistake a name: counters and people know budgets and rates by their names."""
+    """Yield the names that another one has: counters and people know them by their names."""
     seen: dict[str, str] = {}
-    told = set()
     for key, items in lists.items():
         for index, each in items:
             name = each.get("name")
             if not isinstance(name, str):
                 continue
             path = path_of((key, index, "name"))
-            if name in seen and name not in told:
-                told.add(name)
+            if name in seen:
                 yield Mistake(path, f"got {shown(name)}; {seen[name]} has that name already")
             seen.setdefault(name, path.removeprefix("spendfuse.").removesuffix(".name"))
 

@@ -37,8 +37,8 @@ def _budget(block: BudgetBlock) -> Budget:
 
 
 def _ladder(block: BudgetBlock) -> tuple[Rung, ...]:
-    """Return the rungs; a budget of each user rings nobody."""
-    if "ladder" in block.model_fields_set:
+    """Return the rungs; the default ones where none are written, and none for each user."""
+    if block.ladder:
         return tuple(_rung(each) for each in block.ladder)
     return () if block.per else DEFAULT_LADDER
 

@@ -20,7 +20,7 @@ _OF_THIS_MACHINE = {"Factory", "localtime"}
 def match(value: dict[str, str]) -> dict[str, str]:
     for name, wanted in value.items():
         attribute(name)
-        if not _is_attribute_text(wanted):
+        if not is_attribute_text(wanted):
             raise ValueError(
                 f'the value of "{name}" is no text of 1 to {MAX_ATTRIBUTE_BYTES} bytes, and no '
                 "record has such a one; write the value that the records have"
@@ -35,7 +35,7 @@ def match(value: dict[str, str]) -> dict[str, str]:
 
 def attribute(name: str) -> str:
     """Take any name that a record's attribute may have: apps make up their own."""
-    if not _is_attribute_text(name) or _REST in name or name != name.strip():
+    if not is_attribute_text(name) or _REST in name or name != name.strip():
         raise ValueError(
             f"an attribute's name has 1 to {MAX_ATTRIBUTE_BYTES} bytes and no *; write one that "
             'the records have, such as "team" or "user"'
@@ -61,16 +61,15 @@ def _unknown_zone(name: str, known: set[str]) -> str:
     folded = {each.lower(): each for each in sorted(known)}
     cities = {each.rpartition("/")[2]: zone for each, zone in folded.items()}
     plain = name.strip().lower().replace(" ", "_")
-    near = (
-        folded.get(plain)
-        or cities.get(plain)
-        or next((folded[each] for each in difflib.get_close_matches(plain, folded, n=1)), None)
+    near = cities.get(plain) or next(
+        (folded[each] for each in difflib.get_close_matches(plain, folded, n=1)), None
     )
     hint = f'did you mean "{near}"? ' if near else ""
     return f'there is no such time zone; {hint}write an IANA name, such as "Europe/Berlin"'
 
 
-def _is_attribute_text(text: str) -> bool:
+def is_attribute_text(text: str) -> bool:
+    """Return whether an attribute of a record may have this text."""
     try:
         return 0 < len(text.encode()) <= MAX_ATTRIBUTE_BYTES
     except UnicodeEncodeError:

@@ -135,7 +135,7 @@ def test_a_stage_is_laid_over_a_rate_by_its_name() -> None:
     [
         ({"period": "year"}, 'got "year"; write "day" or "week" or "month" or "total"'),
         ({"zone": "europe/berlin"}, 'did you mean "Europe/Berlin"? write an IANA name'),
-        ({"zone": "berlin"}, 'did you mean "Europe/Berlin"?'),
+        ({"zone": "rome"}, 'did you mean "Europe/Rome"?'),
         ({"zone": "New York"}, 'did you mean "America/New_York"?'),
         ({"zone": "Europe/Berln"}, 'did you mean "Europe/Berlin"?'),
         ({"zone": "localtime"}, 'got "localtime"; there is no such time zone; write'),
