@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from spendfuse.definitions import FILE_NAME, Definitions
+from spendfuse.period import UTC_ZONE
 
 ROOT = Path(__file__).parents[1]
 
@@ -21,6 +22,8 @@ ROOT = Path(__file__).parents[1]
 _FLOOR = ("__init__", "budget", "clock", "definitions", "errors", "fuse_state", "money", "period")
 _ROOMS = ("alerts", "fuse", "ledger")
 _LIBRARIES = ("slack_sdk",)
+# In the asset only where a budget's day begins elsewhere: Lambda's image has no zones.
+_ZONES = "tzdata"
 # In the asset only where Bedrock's log is metered.
 _BEDROCK_FLOOR = ("bedrock_rules",)
 _BEDROCK_ROOMS = ("metering",)
@@ -64,6 +67,8 @@ def assemble(
         shutil.copyfile(package / f"{module}.py", asset / "spendfuse" / f"{module}.py")
     for library in _LIBRARIES:
         _copy_library(library, asset)
+    if any(budget.zone != UTC_ZONE for budget in definitions.budgets):
+        _copy_library(_ZONES, asset)
     for name, text in {FILE_NAME: definitions.to_json(), **(bedrock or {})}.items():
         (asset / name).write_text(text, encoding="utf-8")
 
@@ -79,7 +84,7 @@ def _copy_python(source: Path, target: Path, *, leave_out: str | None = None) ->
 
 
 def _copy_library(name: str, asset: Path) -> None:
-    """Copy an installed library and its licence, without what the installer wrote."""
+    """Copy an installed library, its data and its licence, without what the installer wrote."""
     for file in distribution(name).files or ():
         is_code = file.parts[0] == name and "__pycache__" not in file.parts
         is_licence = file.parts[0].endswith(".dist-info") and "LICENSE" in file.name.upper()

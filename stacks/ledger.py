@@ -28,11 +28,14 @@ _WATCH_TIMEOUT = Duration.seconds(50)
 _WATCH_BATCH_SIZE = 100
 _WATCH_EVENT = {"source": "schedule"}
 
+_HELD_INDEX = "Held"
+"""As ``spendfuse.guard.dynamodb_items`` names it."""
+
 
 class LedgerStack(Stack):
     """The usage queue, the ledger table, ``record_usage`` and ``watch_budgets``.
 
-    And ``meter_bedrock``, where Bedrock's log is metered.
+    And the table of the apps' guards, and ``meter_bedrock``, where Bedrock's log is metered.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class LedgerStack(Stack):
             description="spendfuse: usage in, totals, and the rungs that are due",
         )
         self.table = RetainedTable(self, "LedgerTable", stream=dynamodb.StreamViewType.KEYS_ONLY)
+        self.guard_table = self._guard_table()
         self.queue = QueueWithDeadLetters(self, "UsageQueue", visibility=_RECORD_VISIBILITY)
         self.record_usage = self._record_usage(asset)
         self.watch_budgets = self._watch_budgets(asset, topics, fuse_table)
@@ -70,6 +74,17 @@ class LedgerStack(Stack):
                 usage_queue=self.queue,
             )
 
+    def _guard_table(self) -> RetainedTable:
+        table = RetainedTable(self, "GuardTable")
+        # Only what is held has these attributes, so whoever looks for expired holds reads no more.
+        table.add_global_secondary_index(
+            index_name=_HELD_INDEX,
+            partition_key=dynamodb.Attribute(name="held_of", type=dynamodb.AttributeType.STRING),
+            sort_key=dynamodb.Attribute(name="held_until", type=dynamodb.AttributeType.NUMBER),
+            projection_type=dynamodb.ProjectionType.KEYS_ONLY,
+        )
+        return table
+
     def _record_usage(self, asset: Path) -> Function:
         queue, dead_letters = self.queue.queue, self.queue.dead_letters
         record_usage = Function(
@@ -85,7 +100,10 @@ class LedgerStack(Stack):
             timeout=_RECORD_TIMEOUT,
             grants=[
                 # A transaction's puts and updates are allowed, or not, as puts and updates.
-                Grant(("dynamodb:PutItem", "dynamodb:UpdateItem"), self.table.table_arn),
+                Grant(
+                    ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"),
+                    self.table.table_arn,
+                ),
                 Grant(("sqs:SendMessage",), dead_letters.queue_arn),
                 consumes(queue.queue_arn),
             ],
@@ -185,23 +203,44 @@ class LedgerStack(Stack):
         return iam.ManagedPolicy(
             self,
             "AppPolicy",
-            description="What an app needs to send its usage and to see the fuse",
+            description="What an app needs to send its usage, to guard its budgets and to see the "
+            "fuse",
             statements=[
                 Grant(("sqs:SendMessage",), self.queue.queue.queue_arn).statement(),
                 Grant(("dynamodb:GetItem",), fuse_table.table_arn).statement(),
+                # A transaction's puts and updates are allowed, or not, as puts and updates.
+                Grant(
+                    ("dynamodb:BatchGetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"),
+                    self.guard_table.table_arn,
+                ).statement(),
+                Grant(
+                    ("dynamodb:Query",), f"{self.guard_table.table_arn}/index/{_HELD_INDEX}"
+                ).statement(),
+                self._reads_budgets(),
             ],
+        )
+
+    def _reads_budgets(self) -> iam.PolicyStatement:
+        """Limits, overrides and totals; neither packs nor alerts nor what is in quarantine."""
+        return iam.PolicyStatement(
+            actions=["dynamodb:GetItem", "dynamodb:Query"],
+            resources=[self.table.table_arn],
+            conditions={
+                "ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["budget#*", "budgets"]}
+            },
         )
 
     def _outputs(self, deployment: str) -> None:
         exported = {
             "UsageQueueUrl": self.queue.queue.queue_url,
+            "LedgerTableName": self.table.table_name,
+            "GuardTableName": self.guard_table.table_name,
             "AppPolicyArn": self.app_policy.managed_policy_arn,
         }
         for id_, value in exported.items():
             CfnOutput(self, id_, value=value, export_name=f"{deployment}:{id_}")
         CfnOutput(self, "UsageQueueArn", value=self.queue.queue.queue_arn)
         CfnOutput(self, "UsageDeadLetterQueueUrl", value=self.queue.dead_letters.queue_url)
-        CfnOutput(self, "LedgerTableName", value=self.table.table_name)
 
 
 def _stream_arn(table: RetainedTable) -> str:

@@ -36,7 +36,7 @@ MAY: dict[str, dict[str, tuple[str, ...]]] = {
         "fuse/TripFuseLogs.Arn": WRITE_LOGS,
     },
     "ledger/RecordUsageRole": {
-        "ledger/LedgerTable.Arn": ("dynamodb:PutItem", "dynamodb:UpdateItem"),
+        "ledger/LedgerTable.Arn": ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"),
         "ledger/UsageQueueDeadLetters.Arn": ("sqs:SendMessage",),
         "ledger/UsageQueue.Arn": READ_QUEUE,
         "ledger/RecordUsageLogs.Arn": WRITE_LOGS,
@@ -131,13 +131,41 @@ def test_without_slack_no_secret_is_read(synthesise, block):
     assert notify["Properties"]["Environment"]["Variables"]["SLACK_WEBHOOK_SECRET"] == ""
 
 
-def test_apps_may_send_usage_and_read_the_fuse_and_nothing_else(templates):
+def app_statements(templates) -> list[dict]:
     policy = templates.of_type("AWS::IAM::ManagedPolicy")["ledger/AppPolicy"]
-    statements = policy["Properties"]["PolicyDocument"]["Statement"]
+    return policy["Properties"]["PolicyDocument"]["Statement"]
 
-    assert {
-        (templates.text("ledger", each["Resource"]), each["Action"]) for each in statements
-    } == {
-        ("ledger/UsageQueue.Arn", "sqs:SendMessage"),
-        ("fuse/FuseTable.Arn", "dynamodb:GetItem"),
+
+def test_apps_may_send_usage_guard_budgets_and_read_the_fuse_and_nothing_else(templates):
+    may = {
+        templates.text("ledger", each["Resource"]): set(listed(each["Action"]))
+        for each in app_statements(templates)
+    }
+
+    assert len(app_statements(templates)) == len(may)
+    assert may == {
+        "ledger/UsageQueue.Arn": {"sqs:SendMessage"},
+        "fuse/FuseTable.Arn": {"dynamodb:GetItem"},
+        "ledger/GuardTable.Arn": {
+            "dynamodb:BatchGetItem",
+            "dynamodb:PutItem",
+            "dynamodb:UpdateItem",
+        },
+        "ledger/GuardTable.Arn/index/Held": {"dynamodb:Query"},
+        "ledger/LedgerTable.Arn": {"dynamodb:GetItem", "dynamodb:Query"},
+    }
+
+
+def test_apps_read_of_the_ledger_only_budgets_and_their_totals(templates):
+    # The sandbox knows no LeadingKeys and lets all rows be read, so it stands here alone.
+    conditions = {
+        templates.text("ledger", each["Resource"]): each["Condition"]
+        for each in app_statements(templates)
+        if "Condition" in each
+    }
+
+    assert conditions == {
+        "ledger/LedgerTable.Arn": {
+            "ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["budget#*", "budgets"]}
+        }
     }

@@ -3,7 +3,12 @@
 import json
 
 import pytest
+from aws_tables import aws
+from guard_table import TABLE, make_guard_table
 from infra.templates import Templates
+from moto import mock_aws
+
+from spendfuse.guard.dynamodb_items import HELD_INDEX
 
 STATEFUL = ("AWS::DynamoDB::Table", "AWS::KMS::Key", "AWS::SNS::Topic", "AWS::SQS::Queue")
 FOURTEEN_DAYS = 14 * 24 * 3600
@@ -31,6 +36,7 @@ def test_logical_ids_are_final(templates):
         "fuse/FuseTableB54B7C78",
         "fuse/TripQueueC7AC9896",
         "fuse/TripQueueDeadLetters07D58691",
+        "ledger/GuardTable038B5480",
         "ledger/LedgerTable38A58B60",
         "ledger/UsageQueue61A750B2",
         "ledger/UsageQueueDeadLetters4CD10A24",
@@ -50,7 +56,12 @@ def test_money_records_and_key_survive_a_destroy(templates, type_):
 def test_every_table_is_recoverable_and_paid_by_use(templates):
     tables = templates.of_type("AWS::DynamoDB::Table")
 
-    assert set(tables) == {"alerts/IncidentTable", "fuse/FuseTable", "ledger/LedgerTable"}
+    assert set(tables) == {
+        "alerts/IncidentTable",
+        "fuse/FuseTable",
+        "ledger/GuardTable",
+        "ledger/LedgerTable",
+    }
     for table in tables.values():
         properties = table["Properties"]
         assert properties["BillingMode"] == "PAY_PER_REQUEST"
@@ -64,6 +75,22 @@ def test_every_table_is_recoverable_and_paid_by_use(templates):
         }
 
 
+def test_the_guards_table_is_indexed_as_the_store_asks_for_it(templates):
+    properties = templates.of_type("AWS::DynamoDB::Table")["ledger/GuardTable"]["Properties"]
+
+    with mock_aws():
+        make_guard_table()
+        made = aws("dynamodb").describe_table(TableName=TABLE)["Table"]
+    (index,) = properties["GlobalSecondaryIndexes"]
+    (expected,) = made["GlobalSecondaryIndexes"]
+    assert index["IndexName"] == expected["IndexName"] == HELD_INDEX
+    assert index["KeySchema"] == expected["KeySchema"]
+    assert index["Projection"] == expected["Projection"]
+    assert properties["KeySchema"] == made["KeySchema"]
+    types = {each["AttributeName"]: each for each in made["AttributeDefinitions"]}
+    assert {each["AttributeName"]: each for each in properties["AttributeDefinitions"]} == types
+
+
 def test_the_ledger_streams_keys_and_the_other_tables_nothing(templates):
     streams = {
         name: each["Properties"].get("StreamSpecification", {}).get("StreamViewType")
@@ -73,6 +100,7 @@ def test_the_ledger_streams_keys_and_the_other_tables_nothing(templates):
     assert streams == {
         "alerts/IncidentTable": None,
         "fuse/FuseTable": None,
+        "ledger/GuardTable": None,
         "ledger/LedgerTable": "KEYS_ONLY",
     }
 
@@ -171,6 +199,7 @@ OUTPUTS = {
         "UsageQueueArn": "ledger/UsageQueue.Arn",
         "UsageDeadLetterQueueUrl": "ledger/UsageQueueDeadLetters",
         "LedgerTableName": "ledger/LedgerTable",
+        "GuardTableName": "ledger/GuardTable",
         "AppPolicyArn": "ledger/AppPolicy",
     },
 }
@@ -189,7 +218,13 @@ def test_a_stack_says_where_its_things_are(templates, stack):
 
 @pytest.mark.parametrize(
     ("stack", "output"),
-    [("fuse", "FuseTableName"), ("ledger", "UsageQueueUrl"), ("ledger", "AppPolicyArn")],
+    [
+        ("fuse", "FuseTableName"),
+        ("ledger", "UsageQueueUrl"),
+        ("ledger", "LedgerTableName"),
+        ("ledger", "GuardTableName"),
+        ("ledger", "AppPolicyArn"),
+    ],
 )
 def test_apps_import_what_they_need_by_a_name_that_stays(templates, stack, output):
     exported = templates.stacks[stack]["Outputs"][output]["Export"]
