@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import NamedTuple
 
 from spendfuse.errors import InputError, SettingsError, SpendfuseError
@@ -23,6 +24,7 @@ Dollars = Decimal | str | int | float
 MOST_NANO_USD = 2**53 - 1
 """Of one request, in every store: nine million dollars. Valkey counts no further exactly."""
 LEAST_TOKENS = 16
+_SHORT = 40
 
 
 def amount_nano_usd(dollars: object) -> int:
@@ -31,6 +33,18 @@ def amount_nano_usd(dollars: object) -> int:
     Raises:
         InputError: it is no amount, below 0, finer than a nano-dollar, or above nine million.
     """
+    if type(dollars) is str and len(dollars) <= _SHORT:
+        return _nano_usd_of_text(dollars)
+    return _nano_usd(dollars)
+
+
+@lru_cache(maxsize=1024)
+def _nano_usd_of_text(dollars: str) -> int:
+    # An app's estimates are few and always the same.
+    return _nano_usd(dollars)
+
+
+def _nano_usd(dollars: object) -> int:
     amount = decimal_usd(dollars)
     if amount < 0:
         raise InputError(f"an amount can't be below 0, got {dollars!r}")
@@ -50,6 +64,18 @@ class CallEstimate(NamedTuple):
     input_tokens: int
     max_tokens: int | None
     """None where the model puts out nothing that is priced, as for an embedding."""
+
+    @property
+    def most_nano_usd(self) -> int:
+        """The cost with all of ``max_tokens`` used.
+
+        Raises:
+            InputError: it is more than one request can cost.
+        """
+        nano = self.nano_usd(self.max_tokens)
+        if nano > MOST_NANO_USD:
+            raise InputError(f"one call can't cost {display_usd(nano)}; check max_tokens")
+        return nano
 
     def nano_usd(self, output_tokens: int | None) -> int:
         """Return the cost with that much output."""
@@ -100,13 +126,13 @@ class Estimator:
             self._prices = PriceBook.standard()
         return self._prices
 
-    def call(
+    def asked(
         self,
         model: str,
+        provider: str,
         prompt: object,
         *,
         at: datetime,
-        provider: str = "",
         max_tokens: int | None = None,
         tier: str | None = None,
         batch: bool = False,
@@ -115,9 +141,9 @@ class Estimator:
 
         Args:
             model: what will be called.
+            provider: "" where the model's name tells.
             prompt: a text or messages, or the number of input tokens if you know it.
             at: when it will be called.
-            provider: "" where the model's name tells.
             max_tokens: the limit on output that the call will carry. None: the smaller of what
                 the model can put out and the default; the call must then carry that.
             tier: flex, priority or fast.
@@ -128,6 +154,10 @@ class Estimator:
             PriceError: it has no price for this way of processing, or for tokens.
             InputError: the prompt or max_tokens can't be.
         """
+        if not model or prompt is None:
+            raise InputError(
+                "what may it cost? Give an estimate in dollars, or a model and its prompt"
+            )
         if max_tokens is not None:
             _checked("max_tokens", max_tokens)
         is_number = isinstance(prompt, int) and not isinstance(prompt, bool)
@@ -141,10 +171,10 @@ class Estimator:
             max_tokens = self._assumed(model, price, tokens)  # type: ignore[arg-type]
         return CallEstimate(price, tokens, max_tokens)  # type: ignore[arg-type]
 
-    def provider_of(self, model: str, *, at: datetime) -> str:
+    def provider_of(self, model: object, *, at: datetime) -> str:
         """Return who bills a model, as its records will say; empty where nobody knows."""
         try:
-            return self.prices.price("", model, NO_USAGE, at=at).price.provider
+            return self.prices.price("", str(model), NO_USAGE, at=at).price.provider
         except SpendfuseError:
             return ""
 

@@ -3,42 +3,50 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Any
 
-from spendfuse.budget import Budget, Limits
 from spendfuse.clock import utc_now
-from spendfuse.errors import SettingsError, SpendfuseError, UnavailableError
+from spendfuse.errors import InputError, SettingsError, SpendfuseError
 from spendfuse.fuse_state import FuseState
-from spendfuse.guard.asking import Asked, Asking, Attribute, checked_id, current_tree, levels_of
+from spendfuse.guard.asking import (
+    Attribute,
+    LimitsSource,
+    checked_id,
+    current_tree,
+    fixed_limits,
+    levels_of,
+)
 from spendfuse.guard.errors import (
     BudgetFigures,
     FuseTrippedError,
-    GuardDownError,
-    RefusedError,
 )
-from spendfuse.guard.estimate import LEAST_TOKENS, Dollars, Estimator, amount_nano_usd
+from spendfuse.guard.estimate import (
+    LEAST_TOKENS,
+    Dollars,
+    Estimator,
+    amount_nano_usd,
+)
+from spendfuse.guard.granting import Granting
 from spendfuse.guard.health import BudgetGauge, Counts, GuardHealth
 from spendfuse.guard.last_known import LastKnown
 from spendfuse.guard.memory import MemoryStore
-from spendfuse.guard.refusal import figures, overdrawn, refusal
+from spendfuse.guard.refusal import figures
 from spendfuse.guard.reservation import Reservation, Reserving
-from spendfuse.guard.seeded import LedgerDownError, SeededStore, Spent
+from spendfuse.guard.seeded import SeededStore, Spent
 from spendfuse.guard.settling import Settling
-from spendfuse.guard.step import Granted, Hold, Refused, Settled, room
+from spendfuse.guard.step import Reserve, Settled, room
 from spendfuse.guard.store import Store
-from spendfuse.guard.tree import BudgetTree
+from spendfuse.guard.tree import BudgetTree, Levels
 from spendfuse.guard.workers import Workers
 from spendfuse.metering.estimate import DEFAULT_MAX_TOKENS
 from spendfuse.metering.price_book import PriceBook
-from spendfuse.metering.said_once import SaidOnce
-from spendfuse.money import display_usd
+from spendfuse.metering.record import RecordIds
 
 logger = logging.getLogger(__name__)
-LimitsSource = Limits | Sequence[Budget] | Callable[[], Limits]
 HOLD_SECONDS = 600.0
 
 
@@ -86,29 +94,27 @@ class Guard:
     ) -> None:
         if not hold_seconds > 0:
             raise SettingsError(f"hold_seconds must be above 0, got {hold_seconds}")
-        read = _source(limits)
-        first = read()
-        self._limits = LastKnown("the limits", read, first)
-        self._tree = BudgetTree(first)
+        self._limits = LastKnown("the limits", limits) if callable(limits) else None
+        self._tree = BudgetTree(self._limits() if self._limits else fixed_limits(limits))
         self._fuse = None if fuse is None else LastKnown("the fuse", fuse, FuseState(""))
         self._store = MemoryStore() if store is None else store
+        self._hold_seconds = hold_seconds
+        self._now = now
+        self._ids = RecordIds()
         self._counts = Counts()
-        self._seeded = SeededStore(self._store, spent, self._counts, hold_seconds=hold_seconds)
         self._workers = Workers()
-        self.settling = Settling(
-            self._seeded, self._counts, self._workers, is_local=self._store.is_local
-        )
-        estimator = Estimator(
+        self._seeded = SeededStore(self._store, spent, self._counts, hold_seconds=hold_seconds)
+        self._granting = Granting(self._store, self._seeded, self._counts)
+        self._estimator = Estimator(
             prices,
             default_max_tokens=default_max_tokens,
             max_output_tokens=max_output_tokens,
             least_tokens=least_tokens,
         )
-        self._asking = Asking(
-            estimator, hold_seconds=hold_seconds, now=now, seeds=self._seeded.seeds
+        self.settling = Settling(
+            self._seeded, self._counts, self._workers, is_local=self._store.is_local
         )
-        self._now = now
-        self._said_once = SaidOnce()
+        """Ends reservations that end by themselves."""
 
     def reserve(
         self,
@@ -146,20 +152,46 @@ class Guard:
             ReservationError: the id is used already, for something else.
             InputError: an amount, an attribute or a number of tokens can't be.
         """
-        self.check_fuse()
-        asked = self._asking.asked(
-            self._current_tree(),
-            estimate_usd,
-            attributes,
-            model=model,
-            provider=provider,
-            prompt=prompt,
-            max_tokens=max_tokens,
-            tier=tier,
-            batch=batch,
-            hold_id=hold_id,
+        if self._fuse is not None:
+            self.check_fuse()
+        at = self._now()
+        call = None
+        if estimate_usd is None:
+            call = self._estimator.asked(
+                model, provider, prompt, max_tokens=max_tokens, tier=tier, batch=batch, at=at
+            )
+            max_tokens, provider = call.max_tokens, call.price.provider
+        elif prompt is not None:
+            raise InputError("an estimate is given in dollars or by a prompt, not by both")
+        nano = amount_nano_usd(estimate_usd) if call is None else call.most_nano_usd
+        if model:
+            attributes["model"] = model
+        if provider:
+            attributes["provider"] = provider
+        levels = self._levels(attributes, at)
+        least = nano if call is None or not levels.fits else self._estimator.least_nano_usd(call)
+        step = Reserve(
+            self._ids() if hold_id is None else checked_id(hold_id),
+            nano,
+            least,
+            levels.budgets,
+            levels.rates,
+            self._hold_seconds,
+            self._seeded.seeds,
         )
-        return self._reservation(asked, self._ask(asked))
+        granted = self._granting.granted(step, at)
+        hold, is_lowered = granted.hold, False
+        if call is not None and hold.nano_usd < nano:
+            max_tokens, is_lowered = self._granting.lowered(granted, call), True
+        return Reservation(
+            self,
+            hold,
+            call=call,
+            max_tokens=max_tokens,
+            observed=self._granting.observed(granted) if levels.observes else (),
+            is_lowered=is_lowered,
+            is_again=granted.is_again,
+        )
 
     async def reserve_async(self, estimate_usd: Dollars | None = None, **call: Any) -> Reservation:
         """Reserve without keeping the event loop waiting; arguments and errors as ``reserve``.
@@ -185,9 +217,9 @@ class Guard:
         """
         nano = amount_nano_usd(cost_usd)
         if not isinstance(reservation, Reservation):
-            return self.settling.charge(self.settling.find(checked_id(reservation)), nano)
+            return self._seeded.settle(self._seeded.find(checked_id(reservation)), nano)
         reservation.wants(nano)
-        settled = self.settling.charge(reservation.hold, nano)
+        settled = self._seeded.settle(reservation.hold, nano)
         reservation.told()
         return settled
 
@@ -205,9 +237,9 @@ class Guard:
             UnavailableError: the store can't be reached.
         """
         if not isinstance(reservation, Reservation):
-            return self.settling.release(self.settling.find(checked_id(reservation)))
+            return self._seeded.release(self._seeded.find(checked_id(reservation)))
         reservation.wants(None)
-        is_released = self.settling.release(reservation.hold)
+        is_released = self._seeded.release(reservation.hold)
         reservation.told()
         return is_released
 
@@ -226,9 +258,9 @@ class Guard:
         if self._fuse is not None:
             state = self._fuse()
             if state.state == "tripped":
-                raise self._counted(
-                    FuseTrippedError(state.fuse, trip_id=state.trip_id, since=state.since)
-                )
+                error = FuseTrippedError(state.fuse, trip_id=state.trip_id, since=state.since)
+                self._counts.refuse(error)
+                raise error
 
     async def check_fuse_async(self) -> None:
         """Ask the fuse without keeping the event loop waiting."""
@@ -237,13 +269,17 @@ class Guard:
         else:
             self.check_fuse()
 
+    def fuse_state(self) -> FuseState | None:
+        """Return the fuse's last known state; None where the guard asks no fuse."""
+        return None if self._fuse is None else self._fuse()
+
     def check(self, **attributes: Attribute) -> list[BudgetFigures]:
         """Return how the budgets of such a request stand, holding nothing.
 
         Raises:
             UnavailableError: the store, or the ledger for a missing counter, can't be asked.
         """
-        levels = levels_of(self._current_tree(), attributes, self._now()).budgets
+        levels = self._levels(attributes, self._now()).budgets
         return [
             figures(level, standing, is_short=room(level, standing) <= 0)
             for level, standing in zip(levels, self._seeded.standings(levels), strict=True)
@@ -253,7 +289,7 @@ class Guard:
         """Return what this guard has done."""
         return self._counts.health(
             fuse_unreadable=0 if self._fuse is None else self._fuse.failures,
-            limits_unreadable=self._limits.failures,
+            limits_unreadable=0 if self._limits is None else self._limits.failures,
         )
 
     def gauges(self) -> list[BudgetGauge]:
@@ -271,77 +307,24 @@ class Guard:
         self._store.close()
 
     def _current_tree(self) -> BudgetTree:
-        tree = self._tree = current_tree(self._tree, self._limits())
-        return tree
+        if self._limits is not None:
+            self._tree = current_tree(self._tree, self._limits())
+        return self._tree
+
+    def _levels(self, attributes: dict[str, Attribute], at: datetime) -> Levels:
+        tree = self._current_tree()
+        if tree.asks_provider and "model" in attributes and "provider" not in attributes:
+            attributes["provider"] = self._estimator.provider_of(attributes["model"], at=at)
+        return levels_of(tree, attributes, at)
 
     def _would_wait(self, *, opens_book: bool) -> bool:
         return (
             not self._store.is_local
             or self._seeded.asks_ledger
-            or (opens_book and not self._asking.estimator.is_open)
-            or self._limits.would_wait()
+            or (opens_book and not self._estimator.is_open)
+            or (self._limits is not None and self._limits.would_wait())
             or (self._fuse is not None and self._fuse.would_wait())
         )
-
-    def _ask(self, asked: Asked) -> Granted:
-        """Return what the store grants, or raise why it does not."""
-        try:
-            outcome = self._seeded.reserve(asked.step)
-        except LedgerDownError as error:
-            raise self._counted(GuardDownError(error.level.budget, "the ledger is down")) from error
-        except UnavailableError as error:
-            self._counts.add("store_failures")
-            raise self._counted(_down(asked)) from error
-        if isinstance(outcome, Refused):
-            raise self._counted(refusal(asked.step, outcome, at=asked.at))
-        return outcome
-
-    def _counted(self, error: RefusedError) -> RefusedError:
-        self._counts.refuse(error)
-        return error
-
-    def _reservation(self, asked: Asked, granted: Granted) -> Reservation:
-        hold, call = granted.hold, asked.call
-        max_tokens, is_lowered = asked.max_tokens, False
-        if call is not None and hold.nano_usd < asked.step.nano_usd:
-            max_tokens, is_lowered = call.tokens_within(hold.nano_usd), True
-            self._say_lowered(asked, hold, max_tokens)
-        over: tuple[BudgetFigures, ...] = ()
-        if asked.levels.observes:
-            over = overdrawn(hold.levels, granted.standings, hold.nano_usd)
-        if not granted.is_again:
-            self._counts.add("reserved")
-            self._say_over(over)
-        return Reservation(
-            self,
-            hold,
-            call=call,
-            max_tokens=max_tokens,
-            is_lowered=is_lowered,
-            observed=over,
-            is_again=granted.is_again,
-        )
-
-    def _say_lowered(self, asked: Asked, hold: Hold, max_tokens: int) -> None:
-        self._counts.add("lowered")
-        logger.info(
-            "reservation %s: max_tokens lowered from %s to %d, which cost the %s that are left",
-            hold.id,
-            asked.max_tokens,
-            max_tokens,
-            display_usd(hold.nano_usd),
-        )
-
-    def _say_over(self, over: Sequence[BudgetFigures]) -> None:
-        for each in over:
-            self._counts.observe(each.budget)
-            if self._said_once.is_new(f"{each.budget} {each.period}"):
-                logger.warning(
-                    "budget %s has no room for a request in %s, and only observes: it passes "
-                    "(logged once a period, counted always)",
-                    each.budget,
-                    each.period,
-                )
 
 
 def _take_back(reservation: Reservation) -> None:
@@ -349,23 +332,3 @@ def _take_back(reservation: Reservation) -> None:
     if not reservation.is_again:
         with suppress(SpendfuseError):
             reservation.release()
-
-
-def _down(asked: Asked) -> GuardDownError:
-    levels = asked.step.levels
-    closed = [each.budget for each in levels if each.when_down == "fail_closed"]
-    # Its reason goes to clients: which host it is, the log says.
-    return GuardDownError(
-        next(iter(closed or [each.budget for each in levels]), "-"), "its counters can't be reached"
-    )
-
-
-def _source(limits: LimitsSource) -> Callable[[], Limits]:
-    if callable(limits):
-        return limits
-    fixed = limits if isinstance(limits, Limits) else Limits(tuple(limits))
-    names = [each.name for each in fixed.budgets]
-    twice = sorted({each for each in names if names.count(each) > 1})
-    if twice:
-        raise SettingsError(f"budgets of one name share a counter: {', '.join(twice)}")
-    return lambda: fixed

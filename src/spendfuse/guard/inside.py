@@ -10,22 +10,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextvars import Token
-from typing import Literal, NamedTuple
+from typing import Literal, TypeGuard
 
+from spendfuse.guard.settling import Ending, Settling
+from spendfuse.guard.step import Hold
 from spendfuse.metering.attribution import Attribution, current_attribution
-from spendfuse.metering.listening import listen
+from spendfuse.metering.listening import Listener, listen
 from spendfuse.metering.record import Record
 
 End = Literal["ok", "error", "cancelled"]
-
-
-class Ending(NamedTuple):
-    """How a reservation ends by itself."""
-
-    nano_usd: int | None
-    """To be charged; None where it is released."""
-    is_guess: bool = False
-    """Whether the meter heard nothing, and the estimate stands for the cost."""
 
 
 class Inside:
@@ -35,27 +28,15 @@ class Inside:
     charged twice. The outer ones know that there was one.
 
     Args:
-        owner: who made the reservations that don't hear of the same call.
-        estimate_nano_usd: what is held.
-        cut_off_nano_usd: what a call costs that was cancelled before the meter heard of it.
-        conclude: settles, when the end had to wait for the meter.
-        charge_late: charges the (number, nano-dollars) of what came after the end.
+        hold: of the reservation.
+        settling: ends it, where the end had to wait for the meter; its guard's.
+        cut_off_nano_usd: tells what a call costs that was cancelled before the meter heard of it.
     """
 
-    def __init__(
-        self,
-        owner: object,
-        estimate_nano_usd: int,
-        *,
-        cut_off_nano_usd: Callable[[], int],
-        conclude: Callable[[Ending], None],
-        charge_late: Callable[[int, int], None],
-    ) -> None:
-        self.owner = owner
-        self._estimate = estimate_nano_usd
+    def __init__(self, hold: Hold, settling: Settling, cut_off_nano_usd: Callable[[], int]) -> None:
+        self._hold = hold
+        self._settling = settling
         self._cut_off = cut_off_nano_usd
-        self._conclude = conclude
-        self._charge_late = charge_late
         self._lock = threading.Lock()
         self._nano = self._records = self._waiting = self._late = 0
         self._is_unpriced = self._is_covered = self._is_mute = False
@@ -66,10 +47,10 @@ class Inside:
     def begin(self) -> Token[Attribution]:
         """Listen to what is called from here on, until ``attribution.leave``."""
         others = current_attribution().listeners
-        self._outer = tuple(
-            each for each in others if isinstance(each, Inside) and each.owner is self.owner
-        )
-        return listen((*(each for each in others if each not in self._outer), self))
+        if not others:
+            return listen((self,))
+        self._outer = tuple(each for each in others if self._is_within(each))
+        return listen((*(each for each in others if not self._is_within(each)), self))
 
     def expect(self) -> None:
         self._cover_outer()
@@ -82,7 +63,7 @@ class Inside:
             if self._waiting or self._end is None or self._charged is not None or self._is_mute:
                 return
             ending = self._ending()
-        self._conclude(ending)
+        self._settling.conclude_later(self._hold, ending)
 
     def hear(self, record: Record) -> None:
         self._cover_outer()
@@ -100,7 +81,7 @@ class Inside:
             self._charged += more
             self._late += 1
             number = self._late
-        self._charge_late(number, more)
+        self._settling.charge_late(self._hold, number, more)
 
     def end(self, error: BaseException | None) -> Ending | None:
         """Return how it ends; None where the meter has yet to record what was reported."""
@@ -117,8 +98,11 @@ class Inside:
         """Hear that a reservation within this one pays for a call."""
         self._is_covered = True
 
+    def _is_within(self, listener: Listener) -> TypeGuard[Inside]:
+        return isinstance(listener, Inside) and listener._settling is self._settling  # noqa: SLF001
+
     def _cost(self) -> int:
-        return max(self._nano, self._estimate) if self._is_unpriced else self._nano
+        return max(self._nano, self._hold.nano_usd) if self._is_unpriced else self._nano
 
     def _ending(self) -> Ending:
         ending = self._judged()
@@ -133,7 +117,7 @@ class Inside:
         if self._is_covered:
             return Ending(0)
         if self._end == "ok":
-            return Ending(self._estimate, is_guess=True)
+            return Ending(self._hold.nano_usd, is_guess=True)
         return Ending(None) if self._end == "error" else Ending(self._cut_off())
 
     def _cover_outer(self) -> None:

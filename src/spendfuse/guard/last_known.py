@@ -20,13 +20,13 @@ class LastKnown(Generic[_Value]):
     Args:
         name: what it is, for the log.
         read: returns it quickly, or raises a SpendfuseError: then the last value holds.
-        first: what holds until the first successful read.
+        first: what holds until the first successful read; without it, that must not fail.
     """
 
-    def __init__(self, name: str, read: Callable[[], _Value], first: _Value) -> None:
+    def __init__(self, name: str, read: Callable[[], _Value], first: _Value | None = None) -> None:
         self._name = name
         self._read = read
-        self._value = first
+        self._value = read() if first is None else first
         self._failures = 0
         self._say_at = 0.0
 

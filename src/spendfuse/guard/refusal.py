@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
-from itertools import starmap
 
+from spendfuse.errors import UnavailableError
 from spendfuse.guard.errors import (
     BudgetExceededError,
     BudgetFigures,
+    GuardDownError,
     RateExceededError,
     RefusedError,
 )
-from spendfuse.guard.step import Level, Refused, Reserve, Standing, is_short, room
+from spendfuse.guard.step import Granted, Level, Refused, Reserve, Standing, is_short, room
 
 WHEN_HELD_SECONDS = 5
 """Retry-After where only running requests stand in the way: they end before the period does."""
@@ -89,22 +90,21 @@ def _rate_refusal(step: Reserve, refused: Refused) -> RateExceededError:
     )
 
 
-def overdrawn(
-    levels: tuple[Level, ...], standings: tuple[Standing, ...], granted: int
-) -> tuple[BudgetFigures, ...]:
-    """Return the observing budgets that a granted amount does not fit into.
+def down(step: Reserve, error: UnavailableError) -> GuardDownError:
+    """Return the error of a request for which the store, or the ledger, can't be asked."""
+    closed = [each.budget for each in step.levels if each.when_down == "fail_closed"]
+    known = getattr(error, "budget", None) or next(iter(closed), None)
+    # What clients read names no host: the log says what it is.
+    return GuardDownError(known or "-", "its counters can't be reached")
 
-    Args:
-        levels: of the request.
-        standings: with the granted amount held.
-        granted: the amount.
-    """
-    before = starmap(
-        lambda level, s: (level, s._replace(held_nano_usd=s.held_nano_usd - granted)),
-        zip(levels, standings, strict=False),
-    )
-    return tuple(
-        figures(level, standing, is_short=True)
-        for level, standing in before
-        if level.mode == "observe" and is_short(level, standing, granted)
-    )
+
+def overdrawn(granted: Granted) -> tuple[BudgetFigures, ...]:
+    """Return the observing budgets that what was granted does not fit into."""
+    over = []
+    for level, standing in zip(granted.hold.levels, granted.standings, strict=False):
+        if level.mode == "observe" and room(level, standing) < 0:
+            held = standing.held_nano_usd - granted.hold.nano_usd
+            before = standing._replace(held_nano_usd=held)
+            if is_short(level, before, granted.hold.nano_usd):
+                over.append(figures(level, before, is_short=True))
+    return tuple(over)

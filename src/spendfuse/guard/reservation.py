@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import Token
 from decimal import Decimal
-from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from spendfuse.guard.errors import BudgetFigures
 from spendfuse.guard.estimate import CallEstimate, Dollars
-from spendfuse.guard.inside import Ending, Inside
+from spendfuse.guard.inside import Inside
+from spendfuse.guard.settling import Ending
 from spendfuse.guard.step import Hold
 from spendfuse.metering.attribution import Attribution, leave
 from spendfuse.money import usd
@@ -41,7 +41,6 @@ class Reservation:
         "_cost",
         "_guard",
         "_inside",
-        "_is_released",
         "_is_told",
         "_token",
         "hold",
@@ -56,16 +55,16 @@ class Reservation:
         guard: Guard,
         hold: Hold,
         *,
-        call: CallEstimate | None = None,
-        max_tokens: int | None = None,
-        is_lowered: bool = False,
-        observed: tuple[BudgetFigures, ...] = (),
-        is_again: bool = False,
+        call: CallEstimate | None,
+        max_tokens: int | None,
+        observed: tuple[BudgetFigures, ...],
+        is_lowered: bool,
+        is_again: bool,
     ) -> None:
         self._guard = guard
         self._call = call
-        self._cost: int | None = None
-        self._is_released = self._is_told = False
+        self._cost: int | Literal["released"] | None = None
+        self._is_told = False
         self._inside: Inside | None = None
         self.hold = hold
         self.max_tokens = max_tokens
@@ -162,7 +161,7 @@ class Reservation:
     def wants(self, cost_nano_usd: int | None) -> None:
         """Hear what the app says itself, before the store is told; None is a release."""
         if not self._is_told:
-            self._cost, self._is_released = cost_nano_usd, cost_nano_usd is None
+            self._cost = "released" if cost_nano_usd is None else cost_nano_usd
 
     def told(self) -> None:
         """Hear that the store has it."""
@@ -172,24 +171,17 @@ class Reservation:
 
     def _listener(self) -> Inside:
         if self._inside is None:
-            hold, settling = self.hold, self._guard.settling
-            self._inside = Inside(
-                self._guard,
-                hold.nano_usd,
-                cut_off_nano_usd=self._cut_off,
-                conclude=partial(settling.conclude_later, hold),
-                charge_late=partial(settling.charge_late, hold),
-            )
+            self._inside = Inside(self.hold, self._guard.settling, self._cut_off)
         return self._inside
 
     def _ending(self, error: BaseException | None) -> Ending | None:
         """Return how it ends now; None where that is done, or waits for the meter."""
         if self._is_told:
             return None
-        if self._is_released or self._cost is not None:
-            # The store could not be told before; whatever it was, it holds.
+        if self._cost is not None:
+            # The app has said it, but the store could not be told: it still holds.
             self.told()
-            return Ending(self._cost)
+            return Ending(None if self._cost == "released" else self._cost)
         return self._listener().end(error)
 
     def _cut_off(self) -> int:

@@ -1,17 +1,19 @@
 """A store whose missing counters begin with what the ledger says was spent.
 
 Where the ledger can't be asked, a counter stays missing: what it began with would be wrong for
-the rest of its period. Until then its budget does what it does when the store is down.
+the rest of its period. Until then its budget does what it does while the store is down.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 from spendfuse.errors import SpendfuseError, UnavailableError
+from spendfuse.guard.errors import ReservationError
 from spendfuse.guard.health import BudgetGauge, Counts
-from spendfuse.guard.memory import MemoryStore
+from spendfuse.guard.stand_in import StandIn
 from spendfuse.guard.step import (
     Granted,
     Hold,
@@ -31,14 +33,6 @@ Spent = Callable[[Level], int]
 """What the ledger says was spent on a level, in nano-dollars; may raise UnavailableError."""
 
 
-class LedgerDownError(UnavailableError):
-    """A counter is missing, its budget refuses then, and the ledger can't be asked."""
-
-    def __init__(self, level: Level) -> None:
-        self.level = level
-        super().__init__(f"the ledger can't be asked for {level.budget} of {level.period}")
-
-
 class SeededStore:
     """Takes the guard's steps to its store, and asks the ledger where a counter is missing."""
 
@@ -48,9 +42,9 @@ class SeededStore:
         self._store = store
         self._spent = spent
         self._counts = counts
-        self._shares = MemoryStore()
-        """What is held and spent in this process while the ledger is down (``local_share``)."""
-        self._shared: dict[str, Hold] = {}
+        self._stand_in = StandIn(time.monotonic)
+        """Decides for budgets whose counter can't be made; it remembers what it admitted."""
+        self._stands_in = False
         self._said = SaidOnce()
         self._hold_seconds = hold_seconds
         self.seeds: Mapping[str, int] | None = {} if spent is None else None
@@ -60,51 +54,73 @@ class SeededStore:
     def asks_ledger(self) -> bool:
         return self._spent is not None
 
-    def reserve(self, step: Reserve) -> Granted | Refused:
-        """Take a step; errors as ``Store.reserve`` has them.
+    def reserve(self, step: Reserve, unseeded: Unseeded) -> Granted | Refused:
+        """Take a step again whose counters are missing; errors as ``Store.reserve`` has them.
 
         Raises:
-            LedgerDownError: a counter is missing, and the ledger can't be asked.
+            StoreDownError: the ledger can't be asked, and a budget refuses then.
         """
-        outcome = self._store.reserve(step)
-        return self._reserve_seeded(step, outcome) if isinstance(outcome, Unseeded) else outcome
-
-    def find(self, hold_id: str) -> Hold | None:
-        return self._store.find(hold_id)
-
-    def _reserve_seeded(self, step: Reserve, unseeded: Unseeded) -> Granted | Refused:
         seeds, unknown = self._ask(step.levels, unseeded)
         if unknown:
-            self._reserve_share(step, unknown)
-            step = step._replace(levels=_without(step.levels, unknown))
+            admitted, _ = self._stand_in.reserve(
+                step._replace(levels=unknown), outage=0, seconds_down=0.0, is_unanswered=False
+            )
+            self._stands_in = True
+            levels = _without(step.levels, unknown)
+            step = step._replace(levels=levels, nano_usd=admitted.hold.nano_usd)
         outcome = self._store.reserve(step._replace(seeds=seeds))
         if isinstance(outcome, Unseeded):
             raise UnavailableError("the store forgets its counters")
         if isinstance(outcome, Refused):
-            self._release_share(step.id)
+            self._stand_in.release(Hold(step.id, step.nano_usd, ()))
         return outcome
 
     def settle(self, hold: Hold, nano: int) -> Settled:
-        """Charge a hold's cost, wherever it is held."""
+        """Charge a hold's cost, wherever it is held; errors as ``Store.settle`` has them."""
         step = Settle(hold, nano, None, 0, self._hold_seconds, self.seeds)
-        outcome = self._store.settle(step)
-        if type(outcome) is Unseeded:
-            seeds, unknown = self._ask(hold.levels, outcome)
-            # Their counters will begin with what the ledger says, this cost included.
-            kept = hold._replace(levels=_without(hold.levels, unknown))
-            outcome = self._store.settle(step._replace(hold=kept, seeds=seeds))
-        if isinstance(outcome, Unseeded):
-            raise UnavailableError("the store forgets its counters")
-        if self._shared:
-            share = self._shared.pop(hold.id, None)
-            if share is not None:
-                self._shares.settle(Settle(share, nano, seeds={}))
-        return outcome
+        try:
+            settled = self._store.settle(step)
+            if isinstance(settled, Unseeded):
+                settled = self._settle_seeded(step, settled)
+        except UnavailableError:
+            self._counts.add("store_failures")
+            raise
+        if self._stands_in and self._stand_in.has_admitted(hold.id):
+            self._stand_in.settle(step)
+        if settled.kind != "again":
+            self._counts.add("settled")
+            if settled.kind == "late":
+                self._counts.add("late")
+        return settled
 
     def release(self, hold: Hold) -> bool:
-        if self._shared:
-            self._release_share(hold.id)
-        return self._store.release(hold)
+        """Let go of a hold, wherever it is; errors as ``Store.release`` has them."""
+        if self._stands_in:
+            self._stand_in.release(hold)
+        try:
+            is_released = self._store.release(hold)
+        except UnavailableError:
+            self._counts.add("store_failures")
+            raise
+        if is_released:
+            self._counts.add("released")
+        return is_released
+
+    def find(self, hold_id: str) -> Hold:
+        """Return the hold of an id.
+
+        Raises:
+            ReservationError: nobody knows it.
+            UnavailableError: the store can't be reached.
+        """
+        try:
+            hold = self._store.find(hold_id)
+        except UnavailableError:
+            self._counts.add("store_failures")
+            raise
+        if hold is None:
+            raise ReservationError(f"there is no reservation {hold_id!r}; nothing was counted")
+        return hold
 
     def standings(self, levels: Sequence[Level]) -> list[Standing]:
         """Return how the counters stand; a missing one as the ledger says, or at 0.
@@ -151,6 +167,15 @@ class SeededStore:
                 )
             return None
 
+    def _settle_seeded(self, step: Settle, missing: Unseeded) -> Settled:
+        seeds, unknown = self._ask(step.hold.levels, missing)
+        # Their counters will begin with what the ledger says then, this cost included.
+        kept = step.hold._replace(levels=_without(step.hold.levels, unknown))
+        settled = self._store.settle(step._replace(hold=kept, seeds=seeds))
+        if isinstance(settled, Unseeded):
+            raise UnavailableError("the store forgets its counters")
+        return settled
+
     def _ask(
         self, levels: Sequence[Level], missing: Unseeded
     ) -> tuple[dict[str, int], tuple[Level, ...]]:
@@ -165,27 +190,6 @@ class SeededStore:
                 else:
                     seeds[level.counter] = spent
         return seeds, tuple(unknown)
-
-    def _reserve_share(self, step: Reserve, unknown: Sequence[Level]) -> None:
-        closed = next((each for each in unknown if each.when_down == "fail_closed"), None)
-        if closed is not None:
-            raise LedgerDownError(closed)
-        shares = tuple(_share(each) for each in unknown if each.when_down == "local_share")
-        if not shares:
-            return
-        granted = self._shares.reserve(step._replace(levels=shares, rates=(), seeds={}))
-        if not isinstance(granted, Granted):
-            raise LedgerDownError(shares[0])
-        self._shared[step.id] = granted.hold
-
-    def _release_share(self, hold_id: str) -> None:
-        share = self._shared.pop(hold_id, None)
-        if share is not None:
-            self._shares.release(share)
-
-
-def _share(level: Level) -> Level:
-    return level._replace(limit_nano_usd=level.limit_nano_usd * level.local_share_percent // 100)
 
 
 def _without(levels: Sequence[Level], unknown: Sequence[Level]) -> tuple[Level, ...]:

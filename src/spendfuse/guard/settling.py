@@ -1,24 +1,32 @@
-"""Tells the store what became of reservations: at once, from an event loop, or by themselves.
+"""Tells the store of reservations that end by themselves, as their ``with`` says.
 
-What ends by itself raises nothing: the request is over, and its answer must reach the user.
+It raises nothing: the request is over, and its answer must reach the user.
 """
 
 from __future__ import annotations
 
 import logging
 from functools import partial
+from typing import NamedTuple
 
-from spendfuse.errors import SpendfuseError, UnavailableError
-from spendfuse.guard.errors import ReservationError
+from spendfuse.errors import SpendfuseError
 from spendfuse.guard.health import Counts
-from spendfuse.guard.inside import Ending
 from spendfuse.guard.seeded import SeededStore
-from spendfuse.guard.step import Hold, Settled
+from spendfuse.guard.step import Hold
 from spendfuse.guard.workers import Workers
 from spendfuse.metering.said_once import SaidOnce
 from spendfuse.money import display_usd
 
 logger = logging.getLogger(__name__)
+
+
+class Ending(NamedTuple):
+    """How a reservation ends by itself."""
+
+    nano_usd: int | None
+    """To be charged; None where it is released."""
+    is_guess: bool = False
+    """Whether the meter heard nothing, and the estimate stands for the cost."""
 
 
 class Settling:
@@ -40,54 +48,15 @@ class Settling:
         self._is_local = is_local
         self._said_once = SaidOnce()
 
-    def charge(self, hold: Hold, nano: int) -> Settled:
-        """Charge a hold's cost; errors as ``Store.settle`` has them."""
-        try:
-            settled = self._seeded.settle(hold, nano)
-        except UnavailableError:
-            self._counts.add("store_failures")
-            raise
-        if settled.kind != "again":
-            self._counts.add("settled")
-            if settled.kind == "late":
-                self._counts.add("late")
-        return settled
-
-    def release(self, hold: Hold) -> bool:
-        """Let go of a hold; errors as ``Store.release`` has them."""
-        try:
-            is_released = self._seeded.release(hold)
-        except UnavailableError:
-            self._counts.add("store_failures")
-            raise
-        if is_released:
-            self._counts.add("released")
-        return is_released
-
-    def find(self, hold_id: str) -> Hold:
-        """Return the hold of an id.
-
-        Raises:
-            ReservationError: nobody knows it.
-        """
-        try:
-            hold = self._seeded.find(hold_id)
-        except UnavailableError:
-            self._counts.add("store_failures")
-            raise
-        if hold is None:
-            raise ReservationError(f"there is no reservation {hold_id!r}; nothing was counted")
-        return hold
-
     def conclude(self, hold: Hold, ending: Ending) -> None:
         """End a reservation as its ``with`` says; raises nothing of spendfuse's."""
         if ending.is_guess:
             self._say_guess(hold)
         try:
             if ending.nano_usd is None:
-                self.release(hold)
+                self._seeded.release(hold)
             else:
-                self.charge(hold, ending.nano_usd)
+                self._seeded.settle(hold, ending.nano_usd)
         except SpendfuseError as error:
             logger.warning(
                 "reservation %s: %s can't be charged: %s",

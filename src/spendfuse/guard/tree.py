@@ -19,8 +19,6 @@ from spendfuse.period import NEVER, Period, PeriodKind
 MAX_CACHED = 10_000
 """Sets of attributes whose levels are remembered."""
 _DIGEST_CHARACTERS = 32
-_SURELY_SHORT = 64
-_NOTHING: Mapping[str, str] = {}
 
 
 class Levels(NamedTuple):
@@ -47,39 +45,27 @@ class BudgetTree:
         scopes += [(each.match, each.per) for each in limits.rates]
         names = {name for match, per in scopes for name in (*match, per)}
         self._names = tuple(sorted(filter(None, names)))
+        self.asks_provider = "provider" in self._names
+        """Whether a budget or a rate matches on who bills the call."""
         self._found: dict[tuple[str | None, ...], Levels] = {}
         self._periods: dict[tuple[PeriodKind, str], _Span] = {}
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The attributes that any budget or rate asks for."""
-        return self._names
-
-    def levels(
-        self, attributes: Mapping[str, str], at: datetime, *, around: Mapping[str, str] = _NOTHING
-    ) -> Levels:
-        """Return the levels of a request at ``at`` (aware).
-
-        Args:
-            attributes: of the request; empty ones count as absent.
-            at: the time.
-            around: hold where ``attributes`` says nothing.
-        """
-        values = []
-        for name in self._names:
-            value = attributes.get(name) or around.get(name)
-            if value is not None and (len(value) > _SURELY_SHORT or not value.isascii()):
-                # As the meter cuts it, or guard and ledger would count it apart.
-                value = attribute_text(value)
-            values.append(value)
-        key = tuple(values)
+    def levels(self, attributes: Mapping[str, str], at: datetime) -> Levels:
+        """Return the levels of a request at ``at`` (aware); empty attributes count as absent."""
+        key = tuple(map(attributes.get, self._names))
         found = self._found.get(key)
         if found is not None and found.since <= at < found.until:
             return found
+        # As the meter cuts them, or guard and ledger would count them apart.
+        values = tuple(attribute_text(each) if each else None for each in key)
+        if values != key:
+            found = self._found.get(values)
+            if found is not None and found.since <= at < found.until:
+                return found
         if len(self._found) >= MAX_CACHED:
             self._found.clear()
         found = self._match({n: v for n, v in zip(self._names, values, strict=True) if v}, at)
-        self._found[key] = found
+        self._found[values] = found
         return found
 
     def level(self, budget: Budget, value: str, at: datetime) -> Level:
