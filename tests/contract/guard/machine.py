@@ -78,7 +78,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     def entries(self) -> list[Entry]:
         """Return what a client may still ask about; the store may have forgotten the others."""
-        oldest = self._now() - REMEMBERED_SECONDS
+        oldest = self._now() - REMEMBERED_SECONDS + 1
         return [
             entry
             for hold_id, entry in self.books.entries.items()
