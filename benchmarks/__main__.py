@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import demo, integrations, metering, middleware, queue, sinks, synth
+from benchmarks import demo, guard, integrations, metering, middleware, queue, sinks, synth
 
 BENCHMARKS = {
     "demo": demo.run,
+    "guard": guard.run,
     "integrations": integrations.run,
     "metering": metering.run,
     "middleware": middleware.run,

@@ -11,14 +11,11 @@ import json
 import statistics
 import subprocess
 import sys
-from pathlib import Path
 
 from benchmarks.figures import Figure, write
+from benchmarks.peers import peers_python
 
 ROUNDS = 5
-PEERS = Path(".tools/peers")
-UV = Path(".tools/uv/bin/uv")
-REQUIREMENTS = Path("benchmarks/probes/peers.txt")
 IMPORT = (
     "import time; began = time.perf_counter(); import spendfuse.metering;"
     "print((time.perf_counter() - began) * 1000)"
@@ -27,11 +24,11 @@ IMPORT = (
 
 def run() -> None:
     """Measure ours and the peers' in turn, so that both see the same machine."""
-    peers_python = _peers()
+    python = peers_python()
     ours, theirs, imports = [], [], []
     for _ in range(ROUNDS):
         ours.append(_probe(sys.executable, "-m", "benchmarks.probes.our_prices"))
-        theirs.append(_probe(str(peers_python), "benchmarks/probes/peer_prices.py"))
+        theirs.append(_probe(str(python), "benchmarks/probes/peer_prices.py"))
         imports.append(float(_output(sys.executable, "-c", IMPORT)))
     memory = _probe(sys.executable, "-m", "benchmarks.probes.memory")
     us, peers = _medians(ours), _medians(theirs)
@@ -52,19 +49,6 @@ def run() -> None:
             Figure("grown by 850,000 more", "MB", round(memory["grown_mb"], 1)),
         ],
     )
-
-
-def _peers() -> Path:
-    """Return the peers' Python; their environment is made at the first run."""
-    python = PEERS / "bin/python"
-    ready = PEERS / "ready"
-    wanted = REQUIREMENTS.read_text(encoding="utf-8")
-    if not ready.exists() or ready.read_text(encoding="utf-8") != wanted:
-        subprocess.run([str(UV), "venv", "--quiet", "--clear", str(PEERS)], check=True)
-        install = ["pip", "install", "--quiet", "--python", str(python), "-r", str(REQUIREMENTS)]
-        subprocess.run([str(UV), *install], check=True)
-        ready.write_text(wanted, encoding="utf-8")
-    return python
 
 
 def _output(*command: str) -> str:

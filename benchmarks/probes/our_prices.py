@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from time import process_time, thread_time
+from time import thread_time
 from typing import Any
 
+from benchmarks.probes.timing import microseconds
 from spendfuse.metering import CostTracker, PriceBook, Usage
 from spendfuse.metering.sinks import Wiring, open_sinks
 
@@ -22,24 +22,6 @@ class TakesAll:
 
     def send_message_batch(self, **request: Any) -> dict[str, Any]:
         return {"Successful": [{"Id": entry["Id"]} for entry in request["Entries"]], "Failed": []}
-
-
-def microseconds(
-    call: Callable[[], object],
-    clock: Callable[[], float] = process_time,
-    *,
-    calls: int = 20_000,
-    repeats: int = 15,
-) -> float:
-    """Return the CPU time of one call: the least of several rounds."""
-    call()
-    best = float("inf")
-    for _ in range(repeats):
-        began = clock()
-        for _ in range(calls):
-            call()
-        best = min(best, clock() - began)
-    return best / calls * 1e6
 
 
 def tracking(book: PriceBook, folder: Path) -> dict[str, float]:
