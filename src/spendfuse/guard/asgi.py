@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
@@ -17,6 +17,7 @@ from spendfuse.errors import InputError, SettingsError
 from spendfuse.guard.errors import RefusedError
 from spendfuse.guard.estimate import Dollars, amount_nano_usd
 from spendfuse.guard.guard import Guard
+from spendfuse.guard.reservation import Reservation
 from spendfuse.metering.asgi import (
     App,
     Message,
@@ -67,7 +68,10 @@ class GuardMiddleware:
             ``request.state.user_id``. It holds for all that is reserved and recorded within.
         attributes: tells more attributes of a request, such as its team, from its scope.
         estimate_usd: what a request may cost in dollars, or a function of the scope that tells;
-            those for which it returns None are not reserved. By default, none is.
+            those for which it returns None are not reserved. By default, none is. An amount
+            holds for every request: it is for an app of LLM routes only.
+        always_open: paths that are passed on unasked, even while the fuse is tripped: those of
+            health checks and metrics.
 
     Example:
         >>> app.add_middleware(GuardMiddleware, guard=guard, tracker=tracker)  # doctest: +SKIP
@@ -86,6 +90,7 @@ class GuardMiddleware:
         user: Callable[[Scope], str | None] | None = None,
         attributes: Callable[[Scope], Mapping[str, Scalar]] | None = None,
         estimate_usd: Estimate | Dollars | None = None,
+        always_open: Collection[str] = (),
     ) -> None:
         if not isinstance(guard, Guard):
             raise SettingsError(f"guard must be a Guard, got {type(guard).__name__}")
@@ -96,9 +101,12 @@ class GuardMiddleware:
         self._attributes = _checked("attributes", attributes)
         self._knows_who = user is not None or attributes is not None
         self._estimate = _estimate(estimate_usd)
+        if isinstance(always_open, str):
+            raise SettingsError(f"always_open must be a list of paths, got {always_open!r}")
+        self._always_open = frozenset(always_open)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in _GUARDED:
+        if scope["type"] not in _GUARDED or scope["path"] in self._always_open:
             await self._metered(scope, receive, send)
             return
         said: Message | None = None
@@ -106,7 +114,7 @@ class GuardMiddleware:
         # No coroutine of its own: a chunk of a stream gets through with one comparison.
         def listening(message: Message) -> Awaitable[None]:
             nonlocal said
-            if said is None or said["type"] not in _BEGINNINGS:
+            if said is None or said.get("type") not in _BEGINNINGS:
                 said = message
             return send(message)
 
@@ -141,7 +149,7 @@ class GuardMiddleware:
         self, estimate_usd: Dollars, scope: Scope, receive: Receive, send: Send
     ) -> None:
         held = await self.guard.reserve_async(estimate_usd)
-        scope.setdefault("state", {})[RESERVATION] = held
+        _show(held, scope)
         status = 0
 
         def listening(message: Message) -> Awaitable[None]:
@@ -165,6 +173,15 @@ class GuardMiddleware:
         who = {} if self._attributes is None else dict(self._attributes(scope))
         user = user_in_state(scope) if self._user is None else self._user(scope)
         return who if user is None else {**who, "user": user}
+
+
+def _show(held: Reservation, scope: Scope) -> None:
+    """Show the reservation to the app."""
+    state = scope.setdefault("state", {})
+    if isinstance(state, MutableMapping):
+        state[RESERVATION] = held
+    else:
+        setattr(state, RESERVATION, held)
 
 
 class _FailedError(Exception):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -98,6 +98,7 @@ def install(
     user: Callable[[Scope], str | None] | None = None,
     attributes: Callable[[Scope], Mapping[str, Scalar]] | None = None,
     estimate_usd: Estimate | Dollars | None = None,
+    always_open: Collection[str] = (),
 ) -> None:
     """Guard ``app``, and meter it where there is a tracker; options as for ``GuardMiddleware``.
 
@@ -112,6 +113,7 @@ def install(
         user=user,
         attributes=attributes,
         estimate_usd=estimate_usd,
+        always_open=always_open,
     )
     app.add_exception_handler(RefusedError, refusal_response)
 

@@ -157,6 +157,17 @@ def test_a_tripped_fuse_is_a_503_and_the_app_does_not_run():
     assert told["since"] == "2026-11-22T12:00:00.000Z"
 
 
+def test_a_path_that_is_always_open_is_passed_on_while_the_fuse_is_tripped():
+    guard = a_guard(fuse=tripped)
+    options = {"always_open": ["/health"], "estimate_usd": "0.10"}
+
+    checked = played(sending(*OK), guard, a_scope(path="/health"), **options)
+    refused = played(sending(*OK), guard, a_scope(path="/health/"), **options)
+
+    assert checked.sent == list(OK)
+    assert refused.sent[0]["status"] == 503
+
+
 def test_a_refusal_after_the_response_began_stays_an_error():
     guard = a_guard()
     refused = GuardDownError("organisation", "down")
@@ -277,6 +288,7 @@ def test_odd_names_can_be_told():
         {"estimate_usd": -1},
         {"tracker": "jsonl"},
         {"guard": None},
+        {"always_open": "/health"},
     ],
 )
 def test_what_can_not_work_is_told_at_the_start(options):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from decimal import Decimal
+from types import SimpleNamespace
 
 import anyio
 import pytest
@@ -346,3 +347,36 @@ def test_one_request_knows_nothing_of_another(guard, sink):
     for user in range(1, 20):
         spent = Decimal("0.0025") * user
         assert amounts(guard, user=str(user))["each-user"] == (spent, ZERO)
+
+
+def test_a_state_that_is_an_object_is_shown_the_reservation(guard, sink):
+    state = SimpleNamespace(user_id="u1")
+
+    Server().play(guarded(streaming(1), guard, sink), a_scope(state=state))
+
+    assert state.reservation.held_usd == Decimal("0.1")
+    assert amounts(guard, user="u1")["each-user"] == (CALL_USD, ZERO)
+
+
+@pytest.mark.parametrize("store", [MemoryStore, SlowStore])
+def test_a_request_whose_loop_is_gone_leaks_no_hold(sink, store):
+    guard = a_guard(store=store())
+
+    async def app(_scope, _receive, send):
+        await send(start())
+        report_usage("gpt-4o", CALL)
+        await asyncio.sleep(60)
+
+    async def main():
+        task = asyncio.create_task(running)
+        task._log_destroy_pending = False
+        await asyncio.sleep(0.1)
+
+    running = guarded(app, guard, sink)(a_scope(), Server().receive, Server().send)
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(main())
+    loop.close()
+    running.close()
+    guard.close()
+
+    assert amounts(guard)["organisation"] == (CALL_USD, ZERO)
