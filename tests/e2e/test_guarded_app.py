@@ -30,7 +30,7 @@ LEAVERS = [f"leaver-{number}" for number in range(20)]
 LATECOMERS = [f"late-{number}" for number in range(50)]
 AT_ONCE = 2
 """Requests of one user that run at the same time."""
-LOAD_SECONDS = 8
+LOAD_SECONDS = 12
 MAX_TOKENS = 100_000
 """Of those who leave."""
 HELD_USD = Decimal("1.000005")
@@ -100,7 +100,7 @@ async def spend(client: httpx.AsyncClient, user: str, until: float) -> list[http
     """Ask until it is refused."""
     answers = []
     while time.monotonic() < until:
-        answers.append(await ask(client, user, max_tokens=random.randint(100_000, 500_000)))
+        answers.append(await ask(client, user, max_tokens=random.randint(200_000, 500_000)))
         if answers[-1].status_code != 200:
             break
     return answers
