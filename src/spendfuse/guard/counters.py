@@ -27,6 +27,7 @@ class Counter:
         self.held = 0
         self.called_in_until = now
         self.used_at = now
+        """When it was made, or a hold on it last ended; while it holds money it is in use."""
 
 
 class Group(NamedTuple):

@@ -88,7 +88,6 @@ class MemoryStore:
             stand = []
             for counter in counters:
                 counter.held += grant
-                counter.used_at = now
                 stand.append(
                     _new(Standing, (counter.spent, counter.held, now < counter.called_in_until))
                 )

@@ -7,7 +7,7 @@ from contract.guard.steps import held, level, refused, settle
 from contract.guard.stores import Rig
 
 from spendfuse.guard.errors import ReservationError
-from spendfuse.guard.step import Granted, Reserve, Standing
+from spendfuse.guard.step import Granted, Hold, Reserve, Standing
 from spendfuse.guard.store import LATE_SECONDS, REMEMBERED_SECONDS
 
 
@@ -143,6 +143,23 @@ def test_a_part_that_comes_after_the_end_counts_and_keeps_nothing(rig: Rig) -> N
     assert settle(rig, hold, 25, keep=35, part=1).kind == "late"
     assert settle(rig, hold, 25, keep=35, part=1).kind == "again"
     assert settle(rig, hold, 10).kind == "late"
+    assert rig.look(level().counter) == [Standing(35, 0)]
+
+
+@pytest.mark.parametrize("end", ["expired", "lost"])
+def test_after_a_late_part_the_rest_may_come_within_a_day(rig: Rig, end: str) -> None:
+    hold = Hold("a", 60, (level(),))
+    if end == "expired":
+        hold = held(rig, "a", 60, level(), seconds=rig.brief_seconds)
+        rig.wait(rig.brief_seconds)
+    settle(rig, hold, 25, keep=35, part=1, seconds=rig.brief_seconds)
+    rig.wait(rig.brief_seconds + REMEMBERED_SECONDS + 60)
+
+    found = rig.store.find("a")
+
+    assert found is not None
+    assert settle(rig, found, 25, keep=35, part=1).kind == "again"
+    assert settle(rig, found, 10).kind == "late"
     assert rig.look(level().counter) == [Standing(35, 0)]
 
 

@@ -237,6 +237,16 @@ def test_a_refusal_that_calls_in_marks_the_short_counters_for_a_moment(rig: Rig)
     assert [each.is_called_in for each in rig.look(short.counter) if each] == [False]
 
 
+def test_whoever_reserves_on_a_counter_that_is_called_in_is_told(rig: Rig) -> None:
+    held(rig, "a", 90, level())
+    refused(rig, "b", 20, level(), calls_in=True)
+
+    outcome = reserve(rig, "c", 10, level("wide"), level())
+
+    assert isinstance(outcome, Granted)
+    assert [each.is_called_in for each in outcome.standings] == [False, True]
+
+
 def test_neither_a_plain_refusal_nor_a_grant_calls_in(rig: Rig) -> None:
     fit = level(mode="fit")
     held(rig, "a", 70, fit)
