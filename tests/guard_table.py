@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 from aws_tables import aws
@@ -89,9 +90,15 @@ def cancel(*reasons: str) -> Callable[[], None]:
     return refuse("TransactionCanceledException", *reasons)
 
 
+@cache
+def _client() -> Any:
+    """One for all tests: it takes longer to make than most of them last."""
+    return aws("dynamodb")
+
+
 def make_guard_table() -> None:
     names = ("pk", "sk", "held_of")
-    aws("dynamodb").create_table(
+    _client().create_table(
         TableName=TABLE,
         KeySchema=[
             {"AttributeName": "pk", "KeyType": "HASH"},
@@ -120,7 +127,7 @@ def guard_table() -> Iterator[Any]:
     """Make the table; yields a client."""
     with mock_aws():
         make_guard_table()
-        yield Serial(aws("dynamodb"))
+        yield Serial(_client())
 
 
 def guard_items(client: Any) -> Sequence[Mapping[str, Any]]:
