@@ -65,7 +65,7 @@ class Period:
             raise InputError(f"the time {at.isoformat()} has no time zone")
         if kind == "total":
             return cls(kind, _BEGINNING, zone)
-        day = at.astimezone(UTC if zone == UTC_ZONE else zone_of(zone)).date()
+        day = _day_of(at, zone)
         if kind == "week":
             day -= timedelta(days=day.weekday())
         elif kind == "month":
@@ -94,7 +94,11 @@ class Period:
                 first = date(numbers[0], numbers[1], numbers[2] if kind == "day" else 1)
         except ValueError as error:
             raise InputError(f"{key!r} is not the key of a {kind}") from error
-        return cls(kind, _midnight(first, zone), zone)
+        period = cls(kind, _midnight(first, zone), zone)
+        if period.key != key:
+            # Where the date line moved, a day was left out.
+            raise InputError(f"{key!r} is not the key of a {kind}: {zone} has no such {kind}")
+        return period
 
     @property
     def key(self) -> str:
@@ -115,7 +119,8 @@ class Period:
         first = self._first_day
         if self.kind == "month":
             return _midnight((first + timedelta(days=32)).replace(day=1), self.zone)
-        return _midnight(first + timedelta(days=1 if self.kind == "day" else 7), self.zone)
+        days = 1 if self.kind == "day" else 7 - first.weekday()
+        return _midnight(first + timedelta(days=days), self.zone)
 
     @property
     def previous(self) -> Period:
@@ -129,6 +134,22 @@ class Period:
         if self.zone == UTC_ZONE:
             return self.start.date()
         return self.start.astimezone(zone_of(self.zone)).date()
+
+
+def _day_of(at: datetime, zone: str) -> date:
+    """Return the day whose first moment is the last one up to ``at``.
+
+    Clocks that are put back just after midnight show the day before once more; it is over.
+    """
+    if zone == UTC_ZONE:
+        return at.astimezone(UTC).date()
+    day = at.astimezone(zone_of(zone)).date()
+    one = timedelta(days=1)
+    while at < _midnight(day, zone):
+        day -= one
+    while at >= _midnight(day + one, zone):
+        day += one
+    return day
 
 
 def _midnight(day: date, zone: str) -> datetime:

@@ -15,7 +15,7 @@ from spendfuse.definitions import definitions_from_json
 from spendfuse.errors import InputError, SettingsError
 from spendfuse.fuse_state import TripOrder
 from spendfuse.money import decimal_usd, display_usd, nano_usd, usd
-from spendfuse.period import PERIOD_KINDS, Period, PeriodKind
+from spendfuse.period import NEVER, Period, PeriodKind
 
 MOMENTS = st.timedeltas(min_value=timedelta(0), max_value=timedelta(days=36_500)).map(
     lambda age: datetime(2000, 1, 2, tzinfo=UTC) + age
@@ -83,23 +83,108 @@ def test_a_period_begins_at_midnight_utc(kind: PeriodKind, at: str, key: str) ->
     assert Period.containing(kind, datetime.fromisoformat(at)).key == key
 
 
-@given(st.sampled_from(PERIOD_KINDS), MOMENTS)
-def test_periods_join_without_gap_or_overlap(kind: PeriodKind, at: datetime) -> None:
-    period = Period.containing(kind, at)
+CALENDAR: tuple[PeriodKind, ...] = ("day", "week", "month")
+ZONES = (
+    "UTC",
+    "Europe/Berlin",
+    "America/Los_Angeles",
+    "America/Sao_Paulo",  # midnight did not exist when summer began
+    "Asia/Beirut",  # nor does it here
+    "America/St_Johns",  # clocks went back at 00:01: some minutes of a day came after its end
+    "America/Havana",  # midnight comes twice when summer ends
+    "Pacific/Apia",  # 2011-12-30 never was
+    "Pacific/Kiritimati",
+    "Asia/Kathmandu",
+    "Australia/Lord_Howe",
+)
+ODD_MOMENTS = [
+    ("America/Sao_Paulo", "2018-11-04T03:00:00", "2018-11-04", 23),
+    ("America/Sao_Paulo", "2018-11-04T02:59:59", "2018-11-03", 24),
+    ("Asia/Beirut", "2026-03-28T22:00:00", "2026-03-29", 23),
+    ("Asia/Beirut", "2026-03-28T21:59:59", "2026-03-28", 24),
+    ("America/St_Johns", "2010-11-07T02:30:59", "2010-11-07", 25),
+    ("America/St_Johns", "2010-11-07T02:31:00", "2010-11-07", 25),
+    ("America/St_Johns", "2010-11-07T02:29:59", "2010-11-06", 24),
+    ("America/Havana", "2026-11-01T04:00:00", "2026-11-01", 25),
+    ("America/Havana", "2026-11-01T05:00:00", "2026-11-01", 25),
+    ("America/Toronto", "1919-03-31T04:45:00", "1919-03-30", 24),
+    ("Pacific/Apia", "2011-12-30T09:59:59", "2011-12-29", 24),
+    ("Pacific/Apia", "2011-12-30T10:00:00", "2011-12-31", 24),
+    ("Europe/Berlin", "2026-03-29T12:00:00", "2026-03-29", 23),
+    ("Europe/Berlin", "2026-10-25T12:00:00", "2026-10-25", 25),
+    ("Europe/Berlin", "2026-11-21T22:59:59", "2026-11-21", 24),
+    ("Europe/Berlin", "2026-11-21T23:00:00", "2026-11-22", 24),
+]
+
+
+def assert_it_joins(kind: PeriodKind, at: datetime, zone: str) -> None:
+    period = Period.containing(kind, at, zone)
+    moment = timedelta(microseconds=1)
 
     assert period.start <= at < period.end
     assert period.previous.end == period.start
-    assert Period.from_key(kind, period.key) == period
-    assert Period.containing(kind, period.end - timedelta(microseconds=1)) == period
+    assert Period.from_key(kind, period.key, zone) == period
+    assert Period.containing(kind, period.start, zone) == period
+    assert Period.containing(kind, period.end - moment, zone) == period
+    following = Period.containing(kind, period.end, zone)
+    assert following.start == period.end
+    assert len({following.key, period.key, period.previous.key}) == 3
+
+
+@given(st.sampled_from(CALENDAR), MOMENTS, st.sampled_from(ZONES))
+def test_periods_join_without_gap_or_overlap(kind: PeriodKind, at: datetime, zone: str) -> None:
+    assert_it_joins(kind, at, zone)
+
+
+@pytest.mark.parametrize("kind", CALENDAR)
+@pytest.mark.parametrize(("zone", "at"), [(zone, at) for zone, at, _, _ in ODD_MOMENTS])
+def test_periods_join_where_clocks_jump(kind: PeriodKind, zone: str, at: str) -> None:
+    assert_it_joins(kind, datetime.fromisoformat(f"{at}+00:00"), zone)
+
+
+@pytest.mark.parametrize(("zone", "at", "key", "hours"), ODD_MOMENTS)
+def test_a_day_begins_at_its_zone_s_first_moment_however_long_it_is(
+    zone: str, at: str, key: str, hours: int
+) -> None:
+    day = Period.containing("day", datetime.fromisoformat(f"{at}+00:00"), zone)
+
+    assert (day.key, day.end - day.start) == (key, timedelta(hours=hours))
+
+
+def test_a_day_that_never_was_is_no_period() -> None:
+    with pytest.raises(InputError, match="Pacific/Apia has no such day"):
+        Period.from_key("day", "2011-12-30", "Pacific/Apia")
+
+
+@given(MOMENTS, st.sampled_from(ZONES))
+def test_a_total_is_one_period_without_an_end(at: datetime, zone: str) -> None:
+    total = Period.containing("total", at, zone)
+
+    assert total.start <= at < total.end == NEVER
+    assert (total.key, total.previous) == ("total", total)
+    assert Period.from_key("total", "total", zone) == total
 
 
 @pytest.mark.parametrize(
     ("kind", "key"),
-    [("month", "2026-13"), ("day", "2026-02-30"), ("week", "2026-W60"), ("day", "x")],
+    [
+        ("month", "2026-13"),
+        ("day", "2026-02-30"),
+        ("week", "2026-W60"),
+        ("day", "x"),
+        ("total", "2026"),
+        ("month", "total"),
+    ],
 )
 def test_what_is_no_period_s_key_is_refused(kind: PeriodKind, key: str) -> None:
     with pytest.raises(InputError, match="is not the key of a"):
         Period.from_key(kind, key)
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berln", "", "../etc/passwd", "\0"])
+def test_what_is_no_zone_is_refused_with_its_name(zone: str) -> None:
+    with pytest.raises(InputError, match="is no time zone that is known here"):
+        Period.containing("day", datetime(2026, 1, 1, tzinfo=UTC), zone)
 
 
 def test_a_time_without_a_zone_is_refused() -> None:
