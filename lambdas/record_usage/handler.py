@@ -1,8 +1,8 @@
 """Usage queue → ledger.
 
-A message that is no pack, or a pack too large to be counted in one step, goes to the
-dead-letter queue at once and with its reason; waiting for the queue's own redrive would
-lose the reason. What fails for now is left to SQS, which delivers it again.
+A message that is no pack goes to the dead-letter queue at once and with its reason; waiting
+for the queue's own redrive would lose the reason. What fails for now is left to SQS, which
+delivers it again.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from lambdas.clients import client
 from lambdas.record_usage.settings import Settings
 from spendfuse.budget import Budget
 from spendfuse.clock import utc_now
-from spendfuse.errors import InputError
-from spendfuse.ledger.dynamodb import DynamoLedger, Posting, posting
-from spendfuse.ledger.pack import read_pack
+from spendfuse.ledger.dynamodb import DynamoLedger
+from spendfuse.ledger.pack import MalformedPackError, read_pack
+from spendfuse.ledger.posting import Posting, posting
 
 logger = logging.getLogger(__name__)
 logger.setLevel(logging.INFO)
@@ -57,14 +57,13 @@ class RecordUsage:
         """Return what the message's pack adds, its rejected records kept; None if refused."""
         try:
             pack = read_pack(message["body"], received_at=_sent_at(message))
-            adds = posting(pack, self.budgets)
-        except InputError as error:
+        except MalformedPackError as error:
             self.dead_letters.put(message, str(error))
             return None
         if pack.rejected:
             logger.warning("pack %s: %d records to quarantine", pack.id, len(pack.rejected))
             self.ledger.quarantine(pack, self.now())
-        return adds
+        return posting(pack, self.budgets)
 
     def _post(self, postings: dict[str, Posting]) -> list[str]:
         try:

@@ -74,7 +74,7 @@ class TripOnOrder:
         done = self.trip_fuse(
             order.trip,
             cause=order.cause,
-            allowance_nano_usd=allowance_nano_usd(order.trip, self.definitions),
+            allowance_nano_usd=allowance_nano_usd(order.limit_nano_usd, self.definitions.fuse),
             may_go_on=lambda: (
                 context.get_remaining_time_in_millis() >= STOP_BEFORE_END_MILLISECONDS
             ),
@@ -125,6 +125,7 @@ def build() -> TripOnOrder:
         tell=tell,
         now=utc_now,
         mode=definitions.fuse.mode,
+        find_budget=definitions.budget,
     )
     return TripOnOrder(trip_fuse, definitions, settings, client("sqs"), utc_now)
 

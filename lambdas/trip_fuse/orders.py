@@ -18,6 +18,9 @@ from spendfuse.period import Period
 class Order:
     trip: TripOrder
     cause: str
+    limit_nano_usd: int
+    """The budget's own limit, of which a restore allows a share: what is spent after a restore is
+    counted by the ledger, also where AWS Budgets gave the order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,8 @@ def _from_our_alert(alert: Alert, definitions: Definitions) -> Order | NoOrder:
         return NoOrder("it is an alert that only informs")
     if alert.trip.fuse != definitions.fuse.name:
         return NoOrder(f"it is for the fuse {alert.trip.fuse!r}")
-    return Order(alert.trip, alert.headline)
+    # The watcher gave the order at the limit in force, which may have been set since.
+    return Order(alert.trip, alert.headline, alert.trip.limit_nano_usd)
 
 
 def _from_billing(
@@ -60,9 +64,13 @@ def _from_billing(
         amount_nano_usd=notice.amount_nano_usd,
         period=notice.period_key,
     )
+    # AWS's months are UTC's, whatever the zone of the budget that they are linked to.
     month = Period.containing("month", now).key
     order = billing_order(facts, definitions, trips_topic_arn=trips_topic_arn, month=month)
     if isinstance(order, BillingRefusal):
         return NoOrder(order.reason)
+    budget = definitions.budget(order.budget)
+    limit_nano_usd = budget.limit_nano_usd if budget else order.limit_nano_usd
     amount, threshold = display_usd(facts.amount_nano_usd), display_usd(facts.threshold_nano_usd)
-    return Order(order, f"AWS Budgets: {facts.aws_name} is at {amount}, above {threshold}")
+    cause = f"AWS Budgets: {facts.aws_name} is at {amount}, above {threshold}"
+    return Order(order, cause, limit_nano_usd)

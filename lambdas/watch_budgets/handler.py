@@ -2,6 +2,9 @@
 
 The table's stream wakes it within a second; a schedule runs the same check each minute over
 every budget and publishes what is still pending. So no stream record is ever needed.
+
+A limit that was set since the deployment beats the configured one. The schedule's run also writes
+down what is deployed, so that apps know the budgets without a file.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache, partial
 from typing import Any, Literal
@@ -19,13 +22,14 @@ from lambdas.clients import client
 from lambdas.watch_budgets.rung_alert import rung_alert
 from lambdas.watch_budgets.settings import Settings
 from spendfuse.alerts.alert import alert_from_json
-from spendfuse.budget import Budget
+from spendfuse.budget import Budget, Limits
 from spendfuse.clock import utc_now
 from spendfuse.definitions import Definitions
-from spendfuse.errors import InputError
+from spendfuse.errors import InputError, SpendfuseError
 from spendfuse.fuse.dynamodb import DynamoFuse
 from spendfuse.fuse_state import FuseState
 from spendfuse.ledger.dynamodb import DynamoLedger, FiredRung
+from spendfuse.ledger.overrides import DynamoOverrides
 from spendfuse.ledger.pack import LATEST_USAGE
 from spendfuse.ledger.posting import Delta
 from spendfuse.ledger.rungs import DueRung, RungKey, due_rungs
@@ -41,6 +45,37 @@ _PENDING_IS_STUCK_AFTER = timedelta(seconds=20)
 Topic = Literal["alerts", "trips"]
 
 
+class LimitsInForce:
+    """The configured limits, and what was set since.
+
+    While the table can't be read, what this process read last holds, and the configured limits
+    before that: a trip too many would stop everybody, and none at all is worse.
+    """
+
+    def __init__(self, stored: DynamoOverrides, definitions: Definitions) -> None:
+        self._stored = stored
+        self._definitions = definitions
+        self._limits = definitions.limits
+
+    def read(self) -> Limits:
+        """Return the limits as they are now."""
+        try:
+            overrides = self._stored.overrides()
+        except SpendfuseError as error:
+            logger.error("no limit set lately is known, the last ones hold: %s", error)  # noqa: TRY400
+        else:
+            self._limits = self._limits._replace(overrides=overrides)
+        return self._limits
+
+    def write_down(self, now: datetime) -> None:
+        """Tell the apps what is deployed; what fails is done a minute later."""
+        try:
+            if self._stored.put_definitions(self._definitions, now):
+                logger.info("the budgets of version %s are in force", self._definitions.version)
+        except SpendfuseError as error:
+            logger.error("apps can't see the deployed budgets: %s", error)  # noqa: TRY400
+
+
 @dataclass(frozen=True)
 class WatchBudgets:
     """Fires what is due, and publishes what is still pending."""
@@ -48,14 +83,16 @@ class WatchBudgets:
     ledger: DynamoLedger
     fuse: DynamoFuse
     definitions: Definitions
+    limits: LimitsInForce
     publish: Callable[[str, Topic], None]
     """Puts an alert's JSON on a topic."""
     now: Callable[[], datetime]
 
     def __call__(self, watched: Iterable[tuple[Budget, Period]]) -> None:
-        state = self.fuse.state()
+        state, limits = self.fuse.state(), self.limits.read()
         failures: list[Exception] = []
-        for budget, period in watched:
+        for configured, period in watched:
+            budget = replace(configured, limit_nano_usd=limits.limit_nano_usd(configured))
             # What is spent ahead of its period waits for it: a trip there would come to nothing.
             if period.start <= self.now():
                 for work in self._due_work(budget, period, state, failures):
@@ -131,14 +168,17 @@ def every_budget(definitions: Definitions, now: datetime) -> Iterable[tuple[Budg
     """Yield each budget's current period and the one before, and once an hour all that count.
 
     Usage may come 35 days late; the older periods are looked at less often, since almost
-    nothing happens there.
+    nothing happens there. Budgets ``per`` an attribute have no rungs.
     """
     oldest = now - LATEST_USAGE if now.minute == 0 else now
     for budget in definitions.budgets:
-        period = Period.containing(budget.period, now)
+        if budget.per is not None:
+            continue
+        period = budget.period_at(now)
         yield budget, period
-        period = period.previous
-        yield budget, period
+        if period.previous != period:
+            period = period.previous
+            yield budget, period
         while period.start > oldest:
             period = period.previous
             yield budget, period
@@ -152,10 +192,10 @@ def touched_budgets(
     for partition in sorted(partitions):
         _, name, key = partition.split("#", 2)
         budget = definitions.budget(name)
-        if budget is None:
+        if budget is None or budget.per is not None:
             continue
         try:
-            yield budget, Period.from_key(budget.period, key)
+            yield budget, budget.period_of(key)
         except InputError as error:
             # Left from a time when the budget had another kind of period.
             logger.info("%s is passed over: %s", partition, error)
@@ -172,10 +212,12 @@ def build() -> WatchBudgets:
     def publish(alert: str, topic: Topic) -> None:
         sns.publish(TopicArn=topics[topic], Message=alert)
 
+    dynamodb = client("dynamodb")
     return WatchBudgets(
-        ledger=DynamoLedger(client("dynamodb"), settings.ledger_table),
-        fuse=DynamoFuse(client("dynamodb"), settings.fuse_table, definitions.fuse.name),
+        ledger=DynamoLedger(dynamodb, settings.ledger_table),
+        fuse=DynamoFuse(dynamodb, settings.fuse_table, definitions.fuse.name),
         definitions=definitions,
+        limits=LimitsInForce(DynamoOverrides(dynamodb, settings.ledger_table), definitions),
         publish=publish,
         now=utc_now,
     )
@@ -187,4 +229,5 @@ def handler(event: dict[str, Any], context: object) -> None:  # noqa: ARG001
     if "Records" in event:
         watch(touched_budgets(event, watch.definitions))
     else:
+        watch.limits.write_down(watch.now())
         watch(every_budget(watch.definitions, watch.now()))

@@ -67,7 +67,7 @@ class BudgetsNotice:
 
     @property
     def period(self) -> Period:
-        """The period it speaks of: the title's month, or the day before the title's."""
+        """The period it speaks of, in UTC: the title's month, or the day before the title's."""
         title_day = datetime.combine(self.date, time.min, UTC)
         if self.daily:
             return Period.containing("day", title_day - timedelta(days=1))

@@ -13,7 +13,7 @@ from spendfuse.alerts.alert import Alert
 from spendfuse.budget import Budget
 from spendfuse.definitions import Definitions, FuseMode
 from spendfuse.errors import InputError
-from spendfuse.period import Period
+from spendfuse.period import NEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +58,10 @@ def outlook(alert: Alert, definitions: Definitions) -> Outlook:
 
 def _resets_at(budget: Budget, period: str | None) -> datetime | None:
     try:
-        return Period.from_key(budget.period, period or "").end
+        end = budget.period_of(period or "").end
     except (InputError, OverflowError):
         return None
+    return None if end == NEVER else end
 
 
 def _ahead(alert: Alert, budget: Budget) -> tuple[NextRung, ...]:

@@ -162,9 +162,12 @@ def _rung(notice: BudgetsNotice, ours: AwsBudget) -> Rung | None:
 
 
 def _incident_period(notice: BudgetsNotice, ours: AwsBudget, definitions: Definitions) -> str:
-    """Return the linked budget's period: yesterday's bill belongs to a monthly budget's month."""
+    """Return the linked budget's period: yesterday's bill belongs to a monthly budget's month.
+
+    AWS's days are UTC's, and no bill can be divided: the day goes by its date, in every zone.
+    """
     linked = definitions.budget(ours.budget)
-    if linked is None or not notice.daily:
+    if linked is None or not (notice.daily or linked.period == "total"):
         return notice.period_key
     return Period.containing(linked.period, notice.period.start).key
 

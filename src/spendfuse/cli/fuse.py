@@ -6,15 +6,19 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, Protocol
 
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from spendfuse.alerts.fuse_report import fuse_alert
+from spendfuse.budget import Budget
 from spendfuse.clock import utc_text
-from spendfuse.errors import SettingsError, UnavailableError
+from spendfuse.definitions import Definitions, definitions_from_json
+from spendfuse.errors import SettingsError, SpendfuseError, UnavailableError
 from spendfuse.fuse.dynamodb import DynamoFuse
+from spendfuse.fuse.judgement import FindBudget
 from spendfuse.fuse.key import Key, KeyStore
 from spendfuse.fuse.keys import KEY_STORES, open_key_stores
 from spendfuse.fuse.plan import Plan, no_key_reason, plan_trip
@@ -24,6 +28,7 @@ from spendfuse.fuse.restore import RestoreFuse, RestorePlan
 from spendfuse.fuse.trip import TripFuse
 from spendfuse.fuse_state import MANUAL, FuseState, TripOrder
 from spendfuse.ledger.dynamodb import DynamoLedger
+from spendfuse.ledger.overrides import DynamoOverrides
 from spendfuse.period import Period
 
 EXIT_TRIPPED = 3
@@ -59,12 +64,15 @@ class _Fuse:
     tell: Callable[[Report], None]
     now: Callable[[], datetime]
     spent: Callable[[str, str], int]
+    find_budget: FindBudget
 
     def listed(self) -> list[Key]:
         return [key for store in self.key_stores for key in store.all_keys()]
 
     def restore(self) -> RestoreFuse:
-        return RestoreFuse(self.store, self.key_stores, self.tell, self.now, self.spent)
+        return RestoreFuse(
+            self.store, self.key_stores, self.tell, self.now, self.spent, self.find_budget
+        )
 
 
 def _connect(context: Context) -> _Fuse:
@@ -92,8 +100,31 @@ def _connect(context: Context) -> _Fuse:
         key_stores=open_key_stores(KEY_STORES, context.client),
         tell=tell,
         now=context.now,
-        spent=lambda budget, period: ledger.total(budget, period).nano_usd,
+        spent=ledger.spent,
+        find_budget=_deployed_budgets(DynamoOverrides(dynamodb, ledger_table)),
     )
+
+
+def _deployed_budgets(stored: DynamoOverrides) -> FindBudget:
+    """Return the deployed budgets by name, read when the first is asked for.
+
+    A restore is never held up for them: where they can't be read, periods are UTC's.
+    """
+
+    @cache
+    def definitions() -> Definitions | None:
+        try:
+            text = stored.limits().definitions_json
+            return definitions_from_json(text) if text is not None else None
+        except SpendfuseError as error:
+            click.echo(f"the deployed budgets can't be read, periods are UTC's: {error}", err=True)
+            return None
+
+    def find_budget(name: str) -> Budget | None:
+        found = definitions()
+        return found.budget(name) if found is not None else None
+
+    return find_budget
 
 
 def _output(outputs: Mapping[str, str], key: str) -> str:

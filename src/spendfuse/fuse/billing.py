@@ -1,8 +1,10 @@
 """When AWS's own billing message blows the fuse, and in words why not when it does not. Pure.
 
 Billing sees what the ledger does not, hours later, and has been wrong by a factor of 10⁹. So it
-trips only on a monthly, actual, plausible message about one of our own budgets. Its orders are
-always for allowance 0: they say nothing about what was spent since a restore.
+trips only on a monthly, actual, plausible message about one of our own budgets. Its months are
+UTC's: where the linked budget counts months in another zone, the order holds while it is the same
+month in both. Its orders are always for allowance 0: they say nothing about what was spent since a
+restore.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from datetime import datetime
 
 from spendfuse.fuse import report
 from spendfuse.fuse.allowances import Spent, after_restore
+from spendfuse.fuse.judgement import FindBudget, no_budget
 from spendfuse.fuse.key import Key, KeyRef, KeyStore
 from spendfuse.fuse.records import CALLED, KeyRecord, Trip
 from spendfuse.fuse.report import Report
@@ -60,6 +61,7 @@ class RestoreFuse:
     tell: Callable[[Report], None]
     now: Callable[[], datetime]
     spent: Spent
+    find_budget: FindBudget = no_budget
 
     def plan(self) -> RestorePlan:
         """Return what a call would do, and change nothing."""
@@ -70,7 +72,7 @@ class RestoreFuse:
         undone = [each for each in trips if each.holds_fuse or (is_tripped and each.may_still_blow)]
         allowances = dict(state.allowances)
         if is_tripped:
-            allowances = after_restore(state, undone, self.spent, self.now())
+            allowances = after_restore(state, undone, self.spent, self.now(), self.find_budget)
         new = [each for key, each in allowances.items() if state.allowances.get(key) != each]
         keys = {each.ref: each.key for each in self._called()}
         return RestorePlan(state, tuple(keys.values()), tuple(new), allowances, tuple(undone))

@@ -21,7 +21,7 @@ from datetime import datetime
 from spendfuse.definitions import FuseMode
 from spendfuse.errors import InputError, SpendfuseError, UnavailableError
 from spendfuse.fuse import report
-from spendfuse.fuse.judgement import Refusal, refusal
+from spendfuse.fuse.judgement import FindBudget, Refusal, no_budget, refusal
 from spendfuse.fuse.key import Key, KeyStore
 from spendfuse.fuse.plan import Plan, no_key_reason, plan_trip
 from spendfuse.fuse.records import KeyRecord, Trip, TripStatus
@@ -59,6 +59,7 @@ class TripFuse:
     """Sends a report to people; it may be sent twice, with the same id."""
     now: Callable[[], datetime]
     mode: FuseMode = "armed"
+    find_budget: FindBudget = no_budget
 
     def __call__(
         self,
@@ -95,7 +96,7 @@ class TripFuse:
         return self._pass(trip, state, may_go_on)
 
     def _refusal(self, order: TripOrder, state: FuseState) -> Refusal | None:
-        return refusal(order, state, mode=self.mode, now=self.now())
+        return refusal(order, state, mode=self.mode, now=self.now(), find_budget=self.find_budget)
 
     def _pass(self, trip: Trip, state: FuseState, may_go_on: Callable[[], bool]) -> Tripped:
         listed, unreachable = self._listed()

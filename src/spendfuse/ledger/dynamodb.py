@@ -1,47 +1,29 @@
-"""The ledger in one DynamoDB table (pk, sk).
-
-==============================  ======================================  =====================
-pk                              sk                                      holds
-==============================  ======================================  =====================
-``budget#<name>#<period>``      ``total``, ``key#<API key id>``         the counters
-``pack#<pack id>``              ``marker``                              that it was counted
-``rungs#<budget>#<period>``     ``<percent>#<limit>#<allowance>``       that it fired
-``quarantine#<day>``            ``<pack id>#<position>``                a rejected record
-==============================  ======================================  =====================
-"""
+"""The ledger in one DynamoDB table; ``ledger.rows`` says what is in it."""
 
 from __future__ import annotations
 
-import contextlib
-import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from spendfuse.budget import Budget
 from spendfuse.clock import parse_utc, utc_text
-from spendfuse.errors import InputError, UnavailableError
+from spendfuse.errors import UnavailableError
 from spendfuse.fuse_state import KeySpend
-from spendfuse.ledger.pack import LATEST_USAGE, Pack
-from spendfuse.ledger.posting import TOTAL, Delta, ItemKey, deltas, merged
+from spendfuse.ledger import rows
+from spendfuse.ledger.pack import Pack
+from spendfuse.ledger.post_packs import PostPacks
+from spendfuse.ledger.posting import Delta, ItemKey, Posting, share_of
 from spendfuse.ledger.rungs import RungKey
+from spendfuse.ledger.table import ConditionsFailedError, ConflictError, Item, WriteRefusedError
 
-MAX_TRANSACTION_ITEMS = 100
-"""AWS's limit for one TransactWriteItems call."""
-MARKERS_KEPT = LATEST_USAGE
-"""As long as usage may be late, so no pack outlives its marker."""
-
-Batch = dict[str, Mapping[ItemKey, Delta]]
-"""What several packs add, by pack id, in one transaction."""
-
-_ADD = "ADD nano_usd :nano_usd, requests :requests, unpriced :unpriced"
-_ATTEMPTS = 8
 # An item holds 400 KB at most.
 _REASON_BYTES, _RECORD_BYTES = 1_000, 300_000
+_CONDITION = "ConditionalCheckFailed"
 _RETRIED = {
     "TransactionConflict",
     "ThrottlingError",
@@ -58,31 +40,66 @@ _TRY_LATER = {
 }
 
 
-class TooManyItemsError(InputError):
-    """A pack touches more counters than one transaction holds; nothing of it is counted."""
+class DynamoTable:
+    """A ``Table`` in DynamoDB: every refusal of AWS becomes one of ours."""
 
+    def __init__(self, client: Any, name: str) -> None:
+        self._client = client
+        self._name = name
 
-@dataclass(frozen=True, slots=True)
-class Posting:
-    """What one pack adds, small enough to be counted in one step."""
+    def get(self, key: Item) -> Item | None:
+        item: Item | None = self._call("get_item", Key=key, ConsistentRead=True).get("Item")
+        return item
 
-    pack_id: str
-    added: Mapping[ItemKey, Delta]
+    def put(self, item: Item) -> None:
+        self._call("put_item", Item=item)
 
+    def delete(self, key: Item) -> bool:
+        """Delete the item; False if there was none."""
+        answer = self._call("delete_item", Key=key, ReturnValues="ALL_OLD")
+        return bool(answer.get("Attributes"))
 
-def posting(pack: Pack, budgets: Sequence[Budget]) -> Posting:
-    """Return what the pack adds to the counters of all budgets that its records match.
+    def update(self, **request: Any) -> None:
+        self._call("update_item", **request)
 
-    Raises:
-        TooManyItemsError: it could only be counted in halves; says what to send instead.
-    """
-    added = deltas(pack.records, budgets)
-    if len(added) >= MAX_TRANSACTION_ITEMS:
-        raise TooManyItemsError(
-            f"pack {pack.id} touches {len(added)} counters; one transaction holds "
-            f"{MAX_TRANSACTION_ITEMS - 1} beside the pack's marker. Send packs with fewer API keys"
-        )
-    return Posting(pack.id, added)
+    def write_if(self, operation: str, **request: Any) -> bool:
+        try:
+            self._call(operation, **request)
+        except _ConditionFailedError:
+            return False
+        return True
+
+    def transact(self, writes: Sequence[tuple[str, Item]]) -> None:
+        items = [{operation: {"TableName": self._name, **request}} for operation, request in writes]
+        try:
+            self._client.transact_write_items(TransactItems=items)
+        except ClientError as error:
+            raise _transaction_error(error) from error
+        except BotoCoreError as error:
+            raise UnavailableError(f"the ledger table can't be reached: {error}") from error
+
+    def query(self, pk: str, prefix: str = "") -> Iterator[Item]:
+        """Yield the items of ``pk``, read consistently, whose ``sk`` begins with ``prefix``."""
+        condition, values = "pk = :pk", {":pk": {"S": pk}}
+        if prefix:
+            condition += " AND begins_with(sk, :prefix)"
+            values[":prefix"] = {"S": prefix}
+        with _our_errors():
+            pages = self._client.get_paginator("query").paginate(
+                TableName=self._name,
+                KeyConditionExpression=condition,
+                ExpressionAttributeValues=values,
+                ConsistentRead=True,
+            )
+            for page in pages:
+                yield from page["Items"]
+
+    def _call(self, operation: str, **request: Any) -> Mapping[str, Any]:
+        with _our_errors():
+            answer: Mapping[str, Any] = getattr(self._client, operation)(
+                TableName=self._name, **request
+            )
+        return answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,95 +118,18 @@ class DynamoLedger:
     def __init__(
         self, client: Any, table: str, *, sleep: Callable[[float], None] = time.sleep
     ) -> None:
-        self._client = client
-        self._table = table
-        self._sleep = sleep
+        self._table = DynamoTable(client, table)
+        self._post_packs = PostPacks(self._table, sleep)
 
     def post(self, postings: Sequence[Posting], now: datetime) -> int:
-        """Count each pack once.
+        """Count each pack once, however large it is, and return how many were new.
 
-        Several packs share a transaction where they fit; each is counted wholly or not at all.
-        Returns how many were new.
+        A large pack is counted in steps, and goes on where it stopped when it is posted again.
 
         Raises:
-            UnavailableError: the table refused; packs not yet counted may be posted again.
+            UnavailableError: the table refused; the same packs may be posted again.
         """
-        new = 0
-        failures = []
-        for batch in _batches(postings):
-            try:
-                new += self._post_batch(batch, now)
-            except _RefusedError as error:
-                failures.append(error)
-                new += self._post_one_by_one(batch, now)
-        if failures:
-            raise failures[0]
-        return new
-
-    def _post_one_by_one(self, batch: Batch, now: datetime) -> int:
-        """Count what can be: a pack that AWS will never take holds up none beside it."""
-        new = 0
-        for pack_id, added in batch.items() if len(batch) > 1 else ():
-            with contextlib.suppress(_RefusedError):
-                new += self._post_batch({pack_id: added}, now)
-        return new
-
-    def _post_batch(self, batch: Batch, now: datetime) -> int:
-        left = dict(batch)
-        for attempt in range(_ATTEMPTS):
-            if not left:
-                return 0
-            try:
-                self._transact(left, now)
-            except _MarkersExistError as known:
-                for pack_id in known.pack_ids:
-                    del left[pack_id]
-            except _ConflictError:
-                # Full jitter: recorders that collided once should not collide again.
-                self._sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311
-            else:
-                return len(left)
-        raise UnavailableError(f"the ledger refused {_ATTEMPTS} times; it is contended")
-
-    def _transact(self, packs: Batch, now: datetime) -> None:
-        pack_ids = list(packs)
-        added = merged(packs.values())
-        items = [self._marker(pack_id, now) for pack_id in pack_ids]
-        items += [self._addition(key, delta) for key, delta in sorted(added.items())]
-        try:
-            self._client.transact_write_items(TransactItems=items)
-        except ClientError as error:
-            raise _transaction_error(error, pack_ids) from error
-        except BotoCoreError as error:
-            raise UnavailableError(f"the ledger table can't be reached: {error}") from error
-
-    def _marker(self, pack_id: str, now: datetime) -> dict[str, Any]:
-        return {
-            "Put": {
-                "TableName": self._table,
-                "Item": {
-                    "pk": {"S": f"pack#{pack_id}"},
-                    "sk": {"S": "marker"},
-                    "posted_at": {"S": utc_text(now)},
-                    "expires_at": {"N": str(int((now + MARKERS_KEPT).timestamp()))},
-                },
-                "ConditionExpression": "attribute_not_exists(pk)",
-            }
-        }
-
-    def _addition(self, key: ItemKey, delta: Delta) -> dict[str, Any]:
-        return {
-            "Update": {
-                "TableName": self._table,
-                "Key": _counter_key(key.budget, key.period, key.share),
-                "UpdateExpression": _ADD,
-                "ExpressionAttributeValues": {
-                    ":nano_usd": {"N": str(delta.nano_usd)},
-                    ":requests": {"N": str(delta.requests)},
-                    ":unpriced": {"N": str(delta.unpriced)},
-                },
-            }
-        }
+        return self._post_packs(postings, now)
 
     def quarantine(self, pack: Pack, now: datetime) -> None:
         """Keep the pack's rejected records with their reasons; again is the same.
@@ -198,134 +138,92 @@ class DynamoLedger:
             UnavailableError: not all were kept.
         """
         for rejected in pack.rejected:
-            item = {
-                "pk": {"S": f"quarantine#{now:%Y-%m-%d}"},
-                "sk": {"S": f"{pack.id}#{rejected.position:05d}"},
-                "reason": {"S": _cut(rejected.reason, _REASON_BYTES)},
-                "record": {"S": _cut(rejected.raw, _RECORD_BYTES)},
-                "quarantined_at": {"S": utc_text(now)},
-            }
-            self._call("put_item", Item=item)
+            self._table.put(
+                {
+                    "pk": {"S": f"quarantine#{now:%Y-%m-%d}"},
+                    "sk": {"S": f"{pack.id}#{rejected.position:05d}"},
+                    "reason": {"S": _cut(rejected.reason, _REASON_BYTES)},
+                    "record": {"S": _cut(rejected.raw, _RECORD_BYTES)},
+                    "quarantined_at": {"S": utc_text(now)},
+                }
+            )
 
     def total(self, budget: str, period: str) -> Delta:
         """Return what the budget has counted in the period; zero where nothing was."""
-        answer = self._call(
-            "get_item", Key=_counter_key(budget, period, TOTAL), ConsistentRead=True
-        )
-        item = answer.get("Item", {})
+        return self._counted(ItemKey(budget, period))
+
+    def spent(self, budget: str, period: str, value: str = "") -> int:
+        """Return what was spent in nano-dollars: by one value of a ``per`` budget, or in all.
+
+        A ``per`` budget counts its values alone: in all it has spent nothing.
+
+        Raises:
+            UnavailableError: the table can't be read.
+        """
+        return self._counted(ItemKey(budget, period, share_of(value))).nano_usd
+
+    def _counted(self, key: ItemKey) -> Delta:
+        item = self._table.get(rows.counter_key(key)) or {}
         return Delta(*(_number(item, name) for name in ("nano_usd", "requests", "unpriced")))
 
     def dearest_keys(self, budget: str, period: str, *, most: int) -> tuple[KeySpend, ...]:
         """Return the API keys that spent the most on the budget in the period."""
-        rows = self._query(f"budget#{budget}#{period}", prefix="key#")
+        found = self._table.query(f"budget#{budget}#{period}", prefix="key#")
         spends = [
-            KeySpend(row["sk"]["S"].removeprefix("key#"), _number(row, "nano_usd")) for row in rows
+            KeySpend(row["sk"]["S"].removeprefix("key#"), _number(row, "nano_usd")) for row in found
         ]
         return tuple(sorted(spends, key=lambda each: (-each.nano_usd, each.key_id))[:most])
 
     def fired(self, budget: str, period: str) -> list[FiredRung]:
         """Return the rungs that fired in the period."""
-        return [_fired_rung(row) for row in self._query(f"rungs#{budget}#{period}")]
+        return [_fired_rung(row) for row in self._table.query(f"rungs#{budget}#{period}")]
 
     def fire(self, budget: str, period: str, key: RungKey, alert: str, now: datetime) -> bool:
         """Write down that a rung fires, its alert pending; False if it had fired before."""
         item = {
-            **_rung_key(budget, period, key),
+            **rows.rung_key(budget, period, key),
             "status": {"S": "pending"},
             "alert": {"S": alert},
             "fired_at": {"S": utc_text(now)},
         }
-        try:
-            self._client.put_item(
-                TableName=self._table, Item=item, ConditionExpression="attribute_not_exists(pk)"
-            )
-        except ClientError as error:
-            if _code(error) == "ConditionalCheckFailedException":
-                return False
-            raise _unavailable(error) from error
-        except BotoCoreError as error:
-            raise _unavailable(error) from error
-        return True
+        return self._table.write_if("put_item", Item=item, ConditionExpression=rows.NEW)
 
     def mark_sent(self, budget: str, period: str, key: RungKey) -> None:
         """Write down that a fired rung's alert is on its topic."""
-        self._call(
-            "update_item",
-            Key=_rung_key(budget, period, key),
+        self._table.update(
+            Key=rows.rung_key(budget, period, key),
             UpdateExpression="SET #status = :sent",
             ExpressionAttributeNames={"#status": "status"},
             ExpressionAttributeValues={":sent": {"S": "sent"}},
         )
 
-    def _query(self, pk: str, prefix: str = "") -> Iterable[dict[str, Any]]:
-        condition, values = "pk = :pk", {":pk": {"S": pk}}
-        if prefix:
-            condition += " AND begins_with(sk, :prefix)"
-            values[":prefix"] = {"S": prefix}
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._table,
-            KeyConditionExpression=condition,
-            ExpressionAttributeValues=values,
-            ConsistentRead=True,
-        )
-        try:
-            for page in pages:
-                yield from page["Items"]
-        except (ClientError, BotoCoreError) as error:
-            raise _unavailable(error) from error
 
-    def _call(self, operation: str, **request: Any) -> Mapping[str, Any]:
-        try:
-            answer: Mapping[str, Any] = getattr(self._client, operation)(
-                TableName=self._table, **request
-            )
-        except (ClientError, BotoCoreError) as error:
-            raise _unavailable(error) from error
-        return answer
-
-
-class _MarkersExistError(Exception):
-    def __init__(self, pack_ids: list[str]) -> None:
-        super().__init__(pack_ids)
-        self.pack_ids = pack_ids
-
-
-class _ConflictError(Exception):
+class _ConditionFailedError(Exception):
     pass
 
 
-class _RefusedError(UnavailableError):
-    """AWS did not take the transaction as it is; another one may pass."""
+@contextmanager
+def _our_errors() -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        code = _code(error)
+        if code == f"{_CONDITION}Exception":
+            raise _ConditionFailedError from error
+        kind = ConflictError if code in _TRY_LATER else UnavailableError
+        raise kind(f"the ledger table refused: {error}") from error
+    except BotoCoreError as error:
+        raise UnavailableError(f"the ledger table can't be reached: {error}") from error
 
 
-def _batches(postings: Sequence[Posting]) -> Iterable[Batch]:
-    """Yield groups of packs that fit one transaction; a pack id stands in one group once."""
-    batch: Batch = {}
-    keys: set[ItemKey] = set()
-    for each in {each.pack_id: each for each in postings}.values():
-        together = keys.union(each.added)
-        if batch and len(batch) + 1 + len(together) > MAX_TRANSACTION_ITEMS:
-            yield batch
-            batch, together = {}, set(each.added)
-        batch[each.pack_id] = each.added
-        keys = together
-    if batch:
-        yield batch
-
-
-def _transaction_error(error: ClientError, pack_ids: list[str]) -> Exception:
+def _transaction_error(error: ClientError) -> Exception:
     reasons = [each.get("Code") for each in error.response.get("CancellationReasons", ())]
-    # The markers stand first in the transaction, in the order of the packs.
-    known = [
-        pack_id
-        for pack_id, reason in zip(pack_ids, reasons, strict=False)
-        if reason == "ConditionalCheckFailed"
-    ]
-    if known:
-        return _MarkersExistError(known)
+    failed = [position for position, reason in enumerate(reasons) if reason == _CONDITION]
+    if failed:
+        return ConditionsFailedError(failed)
     if _RETRIED.intersection(reasons) or _code(error) in _TRY_LATER:
-        return _ConflictError()
-    return _RefusedError(f"the ledger table refused: {error}")
+        return ConflictError(f"the ledger table refused for now: {error}")
+    return WriteRefusedError(f"the ledger table refused: {error}")
 
 
 def _cut(text: str, most_bytes: int) -> str:
@@ -337,23 +235,11 @@ def _cut(text: str, most_bytes: int) -> str:
     return f"{kept}... ({len(encoded) - most_bytes} bytes more)"
 
 
-def _unavailable(error: Exception) -> UnavailableError:
-    return UnavailableError(f"the ledger table refused: {error}")
-
-
 def _code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def _counter_key(budget: str, period: str, share: str) -> dict[str, Any]:
-    return {"pk": {"S": f"budget#{budget}#{period}"}, "sk": {"S": share}}
-
-
-def _rung_key(budget: str, period: str, key: RungKey) -> dict[str, Any]:
-    return {"pk": {"S": f"rungs#{budget}#{period}"}, "sk": {"S": str(key)}}
-
-
-def _fired_rung(row: Mapping[str, Any]) -> FiredRung:
+def _fired_rung(row: Item) -> FiredRung:
     percent, limit_nano_usd, allowance = (int(part) for part in row["sk"]["S"].split("#"))
     return FiredRung(
         key=RungKey(percent, limit_nano_usd, allowance),
@@ -363,5 +249,5 @@ def _fired_rung(row: Mapping[str, Any]) -> FiredRung:
     )
 
 
-def _number(item: Mapping[str, Any], name: str) -> int:
+def _number(item: Item, name: str) -> int:
     return int(item.get(name, {}).get("N", 0))

@@ -6,6 +6,7 @@ reason, and the rest of its pack counts.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ SCHEMA = 1
 MAX_COST_NANO_USD = 10**15
 """A million dollars for one call is a unit error, not a bill."""
 MAX_ID_BYTES = 256
+_DIGEST_CHARACTERS = 16
 MAX_ATTRIBUTES = 50
 LATEST_USAGE = timedelta(days=35)
 """How late usage may arrive; the ledger keeps its markers as long."""
@@ -46,6 +48,15 @@ class UsageRecord:
     cost_nano_usd: int | None
     """None when the sender could not price it: counted as unpriced, never as $0."""
     attributes: Mapping[str, str] = field(default_factory=dict)
+    model: str = ""
+    provider: str = ""
+    """Both empty where the sender does not say."""
+
+    @property
+    def matched_on(self) -> Mapping[str, str]:
+        """What budgets match on: the attributes, and model and provider beside them."""
+        named = {"model": self.model, "provider": self.provider}
+        return {**self.attributes, **{name: text for name, text in named.items() if text}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +147,25 @@ def _record(item: object, clock_error: timedelta, received_at: datetime) -> Usag
         at=_time(item.get("at"), clock_error, received_at),
         cost_nano_usd=_cost(item.get("cost_nano_usd")),
         attributes=_attributes(item.get("attributes") or {}),
+        model=_name(item, "model"),
+        provider=_name(item, "provider"),
     )
+
+
+def cut_id(text: str) -> str:
+    """Return text that fits a key, as the SDK cuts it: a long one ends in a hash of the whole."""
+    raw = text.encode(errors="replace")
+    if len(raw) <= MAX_ID_BYTES:
+        return raw.decode()
+    digest = hashlib.sha256(raw).hexdigest()[:_DIGEST_CHARACTERS]
+    return f"{raw[: MAX_ID_BYTES - _DIGEST_CHARACTERS - 1].decode(errors='ignore')}~{digest}"
+
+
+def _name(item: Mapping[str, Any], field_name: str) -> str:
+    value = item.get(field_name)
+    if value is not None and not isinstance(value, str):
+        raise InputError(f"{field_name}: expected text, got {value!r}")
+    return cut_id(value or "")
 
 
 def _is_id(value: object) -> bool:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from spendfuse.budget import Budget
-from spendfuse.ledger.pack import UsageRecord
-from spendfuse.period import Period
+from spendfuse.ledger.pack import Pack, UsageRecord, cut_id
 
 TOTAL = "total"
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class ItemKey:
-    """One counter: a budget's total of one period, or one API key's share of it."""
+    """One counter: a budget's total of one period, or one API key's or one value's share of it."""
 
     budget: str
     period: str
     share: str = TOTAL
-    """``total``, or ``key#<id>``."""
+    """``total``, ``key#<API key id>``, or ``per#<value>`` of a budget ``per`` an attribute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +35,19 @@ class Delta:
             self.requests + other.requests,
             self.unpriced + other.unpriced,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """What one pack adds, whatever its records were."""
+
+    pack_id: str
+    added: Mapping[ItemKey, Delta]
+
+
+def posting(pack: Pack, budgets: Sequence[Budget]) -> Posting:
+    """Return what the pack adds to the counters of all budgets that its records match."""
+    return Posting(pack.id, deltas(pack.records, budgets))
 
 
 def deltas(records: Iterable[UsageRecord], budgets: Iterable[Budget]) -> dict[ItemKey, Delta]:
@@ -58,11 +70,19 @@ def merged(parts: Iterable[Mapping[ItemKey, Delta]]) -> dict[ItemKey, Delta]:
     return total
 
 
+def share_of(value: str) -> str:
+    """Return where a budget ``per`` an attribute counts one of its values; the total without."""
+    return f"per#{cut_id(value)}" if value else TOTAL
+
+
 def _keys(record: UsageRecord, budgets: tuple[Budget, ...]) -> Iterable[ItemKey]:
+    matched_on = record.matched_on
     api_key = record.attributes.get("key_id")
     for budget in budgets:
-        if budget.matches(record.attributes):
-            period = Period.containing(budget.period, record.at).key
-            yield ItemKey(budget.name, period)
-            if api_key is not None:
-                yield ItemKey(budget.name, period, f"key#{api_key}")
+        if not budget.matches(matched_on):
+            continue
+        period = budget.period_at(record.at).key
+        yield ItemKey(budget.name, period, share_of(budget.value_in(matched_on)))
+        # A budget of one person has no rungs, so nobody asks for its keys.
+        if api_key is not None and budget.per is None:
+            yield ItemKey(budget.name, period, f"key#{api_key}")

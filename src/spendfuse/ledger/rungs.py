@@ -37,7 +37,7 @@ def due_rungs(
     """Return the rungs of one budget's period that are due, lowest first.
 
     Args:
-        budget: whose ladder it is.
+        budget: whose ladder it is, with the limit in force.
         spent_nano_usd: the period's total.
         fired: the rungs of this period that have fired already.
         allowance: what the last restore in this period allowed, if there was one.
@@ -50,7 +50,8 @@ def due_rungs(
 
 
 def _armed(budget: Budget, rung: Rung, allowance: Allowance | None) -> tuple[DueRung, int]:
-    threshold = rung.threshold_nano_usd(budget.limit_nano_usd)
+    # A limit may be set to nothing; while nothing is spent, no rung of it is reached.
+    threshold = max(rung.threshold_nano_usd(budget.limit_nano_usd), 1)
     number = 0
     if rung.trips and allowance is not None:
         number = allowance.number

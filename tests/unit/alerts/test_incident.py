@@ -1,5 +1,6 @@
 """An alert is told as part of its incident, whatever the order in which alerts come."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -14,6 +15,7 @@ from unit.alerts.alert_samples import (
 
 from spendfuse.alerts.incident import incident_key, story, told
 from spendfuse.alerts.outlook import NextRung, Outlook, outlook
+from spendfuse.definitions import Definitions
 
 FIRST, SECOND, THIRD = a_rung_alert(50), a_rung_alert(80), a_trip_alert()
 INCIDENT = [
@@ -79,6 +81,19 @@ def test_a_rung_that_the_spend_has_passed_is_not_ahead() -> None:
 
 def test_the_budget_starts_anew_when_its_period_ends() -> None:
     assert outlook(FIRST, DEFINITIONS).resets_at.isoformat() == "2026-12-01T00:00:00+00:00"
+
+
+def of_main(**changes: object) -> Definitions:
+    main, *others = DEFINITIONS.budgets
+    return replace(DEFINITIONS, budgets=(replace(main, **changes), *others))
+
+
+def test_a_zone_s_budget_resets_at_its_own_midnight_and_a_total_never() -> None:
+    berlin = outlook(FIRST, of_main(zone="Europe/Berlin"))
+    ever = outlook(replace(FIRST, period="total"), of_main(period="total"))
+
+    assert berlin.resets_at.isoformat() == "2026-11-30T23:00:00+00:00"
+    assert ever.resets_at is None
 
 
 @pytest.mark.parametrize("period", ["2026-W47", "soon", "", "0000-00", "9999-12"])

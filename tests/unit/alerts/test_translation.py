@@ -56,6 +56,24 @@ def test_a_daily_message_joins_the_month_of_yesterday() -> None:
     assert "2026-10-31" in daily.headline
 
 
+@pytest.mark.parametrize("zone", ["America/Los_Angeles", "Europe/Berlin", "Pacific/Kiritimati"])
+@pytest.mark.parametrize(
+    ("title", "joined"), [("November 1, 2026", "2026-10"), ("November 2, 2026", "2026-11")]
+)
+def test_a_daily_message_goes_by_its_date_in_every_zone(zone: str, title: str, joined: str) -> None:
+    main = replace(DEFINITIONS.root, zone=zone)
+    text = recorded("budgets-daily-actual-100.txt").replace("November 1, 2026", title)
+
+    assert translated(text, replace(DEFINITIONS, budgets=(main,))).period == joined
+
+
+@pytest.mark.parametrize("name", ["budgets-daily-actual-100.txt", "budgets-monthly-actual-80.txt"])
+def test_every_message_joins_the_one_incident_of_a_total(name: str) -> None:
+    definitions = replace(DEFINITIONS, budgets=(replace(DEFINITIONS.root, period="total"),))
+
+    assert alert_of(name, definitions).period == "total"
+
+
 @pytest.mark.parametrize(
     ("name", "severity", "channels"),
     [

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import boto3
@@ -12,11 +12,14 @@ from moto import mock_aws
 from unit.fuse.api_gateway import PASSED_BY_MOTO, ApiGateway
 
 from spendfuse.alerts.alert import alert_from_json
+from spendfuse.budget import Budget
 from spendfuse.cli.main import main
+from spendfuse.definitions import Definitions, FuseDefinition
 from spendfuse.fuse.dynamodb import DynamoFuse
 from spendfuse.fuse.keys.api_gateway import ApiGatewayKeys, Pace
 from spendfuse.fuse.trip import TripFuse
 from spendfuse.fuse_state import Allowance, TripOrder
+from spendfuse.ledger.overrides import DynamoOverrides
 from spendfuse.money import NANO_PER_USD
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -249,6 +252,46 @@ def test_a_restore_prints_the_allowance_in_dollars_and_does_what_it_printed(cont
     (alert,) = context.alerts()
     assert (alert.headline, alert.budget) == ("Fuse restored: 2 API keys enabled", "all")
     assert "allowance 1: all 2026-11" in run(context, "status").output
+
+
+def a_budget_in(context, zone, text=None):
+    budget = Budget("all", 1000 * USD, "day", zone=zone)
+    fuse = FuseDefinition("llm", "armed", ("api_gateway",), 10, 10)
+    stored = DynamoOverrides(context.client("dynamodb"), "ledger")
+    stored.put_definitions(Definitions("llm", (budget,), (), fuse), context.now())
+    if text is not None:
+        row = {"pk": {"S": "budgets"}, "sk": {"S": "definitions"}}
+        row |= {"version": {"S": "v"}, "json": {"S": text}}
+        context.client("dynamodb").put_item(TableName="ledger", Item=row)
+
+
+def test_a_restore_goes_by_the_deployed_budget_s_zone(context):
+    # It is noon in UTC, and November 22 in Kiritimati.
+    a_budget_in(context, "Pacific/Kiritimati")
+    days = ("2026-11-21", "2026-11-22")
+    trip = TripFuse(
+        context.store,
+        [ApiGatewayKeys(context.aws.client)],
+        lambda _: None,
+        context.now,
+        find_budget=lambda _: Budget("all", 1, "day", zone="Pacific/Kiritimati"),
+    )
+    for day in days:
+        trip(replace(ORDER, period=day), cause="spent", allowance_nano_usd=100 * USD)
+    result = run(context, "restore", "--yes")
+
+    assert result.exit_code == 0
+    assert context.store.state().allowances.keys() == {"all#2026-11-22"}
+
+
+def test_a_restore_goes_on_without_budgets_that_it_can_t_read(context):
+    a_budget_in(context, "UTC", text="{")
+    tripped_by_the_ledger(context)
+    result = run(context, "restore", "--yes")
+
+    assert result.exit_code == 0
+    assert "the deployed budgets can't be read, periods are UTC's" in result.output
+    assert context.store.state().allowances.keys() == {"all#2026-11"}
 
 
 def test_a_restore_with_nothing_to_do_says_so(context):

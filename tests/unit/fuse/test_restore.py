@@ -5,8 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from spendfuse.budget import Budget, Rung
-from spendfuse.definitions import Definitions, FuseDefinition
+from spendfuse.definitions import FuseDefinition
 from spendfuse.errors import UnavailableError
 from spendfuse.fuse.allowances import after_restore, allowance_nano_usd
 from spendfuse.fuse.key import Key
@@ -339,14 +338,5 @@ def test_two_trips_of_one_budget_share_one_allowance_the_larger():
     }
 
 
-def test_an_allowance_is_a_share_of_the_ledgers_limit_whoever_gave_the_order():
-    ladder = (Rung(100, ("email",), trips=True),)
-    definitions = Definitions(
-        "llm",
-        (Budget("all", 900, "month", ladder),),
-        (),
-        FuseDefinition("llm", "armed", ("api_gateway",), 10, 10),
-    )
-
-    assert allowance_nano_usd(ORDER, definitions) == 90
-    assert allowance_nano_usd(replace(ORDER, budget="gone"), definitions) == 100
+def test_an_allowance_is_a_share_of_the_limit():
+    assert allowance_nano_usd(909, FuseDefinition("llm", "armed", (), 10, 10)) == 90

@@ -66,13 +66,16 @@ def test_what_is_no_pack_goes_to_the_dead_letters_with_its_reason(recorder: Reco
     assert recorder.ledger.total("llm", "2026-11").requests == 1
 
 
-def test_a_pack_too_large_is_refused_whole(recorder: RecordUsage) -> None:
-    records = [a_record(f"r{n}", attributes={"key_id": f"k{n}"}) for n in range(100)]
-    recorder([a_message(a_pack("big", *records))])
+def test_a_pack_with_more_keys_than_a_transaction_holds_is_counted_once_too(
+    recorder: RecordUsage,
+) -> None:
+    records = [a_record(f"r{n}", attributes={"key_id": f"k{n}"}) for n in range(120)]
+    messages = [a_message(a_pack("big", *records), "m1"), a_message(a_pack("p2"), "m2")]
 
-    ((_, reason),) = dead_letters(recorder)
-    assert "touches 101 counters" in reason
-    assert recorder.ledger.total("llm", "2026-11") == Delta()
+    assert recorder(messages) == []
+    assert recorder(messages) == []
+    assert dead_letters(recorder) == []
+    assert recorder.ledger.total("llm", "2026-11") == Delta(121 * 75_000, 121)
 
 
 def test_a_bad_record_is_quarantined_and_the_rest_of_its_pack_counts(

@@ -213,6 +213,42 @@ def test_whatever_is_no_order_of_ours_trips_nothing_and_is_done_with(deployed, m
     assert deployed.alerts_told() == []
 
 
+def test_an_allowance_is_a_share_of_the_limit_in_force(deployed):
+    # Somebody set 400 dollars while it was running, and the watcher ordered the trip at those.
+    deployed.deliver(our_alert(replace(ORDER, limit_nano_usd=400 * USD)))
+
+    assert [each.allowance_nano_usd for each in trips()] == [40 * USD]
+
+
+def test_after_a_trip_by_the_bill_the_allowance_is_a_share_of_the_ledgers_limit(
+    deployed, monkeypatch
+):
+    budget = replace(DEFINITIONS.root, limit_nano_usd=900 * USD)
+    definitions = replace(DEFINITIONS, budgets=(budget,))
+    monkeypatch.setattr(definitions_file, "load", lambda: definitions)
+    deployed.deliver(billing())
+
+    assert [each.allowance_nano_usd for each in trips()] == [90 * USD]
+
+
+def trips():
+    return trip_fuse.build().trip_fuse.store.trips()
+
+
+@pytest.mark.parametrize("offset", [0, 1])
+def test_an_order_for_another_zone_s_day_trips_while_that_day_lasts(deployed, monkeypatch, offset):
+    # It is noon in UTC, and the next day has begun in Kiritimati.
+    now = datetime(2026, 11, 21, 12, tzinfo=UTC)
+    island = Budget("island", 1000 * USD, "day", LADDER, zone="Pacific/Kiritimati")
+    definitions = replace(DEFINITIONS, budgets=(*DEFINITIONS.budgets, island))
+    monkeypatch.setattr(definitions_file, "load", lambda: definitions)
+    monkeypatch.setattr(trip_fuse, "utc_now", lambda: now)
+    day = f"2026-11-{21 + offset}"
+    deployed.deliver(our_alert(replace(ORDER, budget="island", period=day)))
+
+    assert deployed.api_gateway.enabled() == (["k3"] if offset else ["k1", "k2", "k3"])
+
+
 def test_an_order_from_a_foreign_topic_trips_nothing(deployed):
     assert not deployed.deliver(our_alert(), topic=deployed.alerts)
 

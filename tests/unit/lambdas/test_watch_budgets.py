@@ -12,13 +12,21 @@ from aws_tables import aws, make_table
 from moto import mock_aws
 from packs import NOW
 
-from lambdas.watch_budgets.handler import WatchBudgets, every_budget, touched_budgets
+from lambdas.watch_budgets import handler as watch_budgets
+from lambdas.watch_budgets.handler import (
+    LimitsInForce,
+    WatchBudgets,
+    every_budget,
+    touched_budgets,
+)
 from spendfuse.alerts.alert import Alert, alert_from_json
-from spendfuse.budget import Budget, Rung
-from spendfuse.definitions import Definitions, FuseDefinition
+from spendfuse.budget import Budget, Override, Rung
+from spendfuse.definitions import Definitions, FuseDefinition, definitions_from_json
+from spendfuse.errors import UnavailableError
 from spendfuse.fuse.dynamodb import DynamoFuse
 from spendfuse.fuse_state import KeySpend
 from spendfuse.ledger.dynamodb import DynamoLedger
+from spendfuse.ledger.overrides import DynamoOverrides
 from spendfuse.period import Period
 
 USD = 10**9
@@ -57,9 +65,14 @@ def watch(topics: Topics) -> Iterator[WatchBudgets]:
             ledger=DynamoLedger(aws("dynamodb"), make_table("ledger")),
             fuse=DynamoFuse(aws("dynamodb"), make_table("fuse"), "acme"),
             definitions=DEFINITIONS,
+            limits=LimitsInForce(stored(), DEFINITIONS),
             publish=topics,
             now=lambda: NOW,
         )
+
+
+def stored() -> DynamoOverrides:
+    return DynamoOverrides(aws("dynamodb"), "ledger")
 
 
 def spend(dollars: int, budget: str = "llm", period: str = "2026-11", share: str = "total") -> None:
@@ -275,6 +288,169 @@ def allow() -> Callable[[int, int], None]:
         )
 
     return put
+
+
+def test_a_limit_set_since_the_deployment_is_the_one_that_rings(
+    watch: WatchBudgets, topics: Topics
+) -> None:
+    stored().put(Override("llm", "", 200 * USD))
+    spend(100)
+    check_all(watch)
+
+    assert topics.rang() == [("alerts", "llm", 50)]
+    assert topics.published[0][1].headline == "llm: 50 % of $200.00 is spent (2026-11)"
+
+    stored().put(Override("llm", "", 80 * USD))
+    check_all(watch)
+
+    assert topics.rang()[1] == ("trips", "llm", 100)
+    order = topics.published[1][1].trip
+    assert order is not None
+    assert order.id == f"acme/llm/2026-11/100/{80 * USD}/0"
+
+
+def test_a_limit_that_is_removed_gives_way_to_the_configured_one(
+    watch: WatchBudgets, topics: Topics
+) -> None:
+    stored().put(Override("llm", "", 1000 * USD))
+    spend(100)
+    check_all(watch)
+    stored().remove("llm")
+    check_all(watch)
+
+    assert ("trips", "llm", 100) in topics.rang()
+
+
+def test_one_person_s_limit_is_not_the_budget_s(watch: WatchBudgets, topics: Topics) -> None:
+    stored().put(Override("llm", "u1", 1 * USD))
+    spend(50)
+    check_all(watch)
+
+    assert [alert.limit_nano_usd for _, alert in topics.published] == [100 * USD]
+
+
+class Unreadable(DynamoOverrides):
+    def __init__(self, *, fails: bool = True) -> None:
+        super().__init__(aws("dynamodb"), "ledger")
+        self.fails = fails
+
+    def overrides(self) -> dict[tuple[str, str], Override]:
+        if self.fails:
+            raise UnavailableError("the table is slow today")
+        return super().overrides()
+
+    def put_definitions(self, *_: object) -> bool:
+        raise UnavailableError("the table is slow today")
+
+
+def test_while_no_override_can_be_read_the_configured_limits_hold(
+    watch: WatchBudgets, topics: Topics, caplog: pytest.LogCaptureFixture
+) -> None:
+    stored().put(Override("llm", "", 1000 * USD))
+    spend(100)
+    check_all(replace(watch, limits=LimitsInForce(Unreadable(), DEFINITIONS)))
+
+    assert ("trips", "llm", 100) in topics.rang()
+    assert "the last ones hold: the table is slow today" in caplog.text
+
+
+def test_a_raised_limit_that_was_read_before_holds_while_it_can_t_be_read(
+    watch: WatchBudgets, topics: Topics
+) -> None:
+    stored().put(Override("llm", "", 1000 * USD))
+    spend(100)
+    unsteady = Unreadable(fails=False)
+    watch = replace(watch, limits=LimitsInForce(unsteady, DEFINITIONS))
+    check_all(watch)
+    unsteady.fails = True
+    check_all(watch)
+
+    assert topics.rang() == []
+
+
+def test_the_schedule_writes_down_what_is_deployed_and_the_stream_does_not(
+    watch: WatchBudgets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch_budgets, "build", lambda: watch)
+    watch_budgets.handler(a_stream_event("budget#llm#2026-11"), None)
+
+    assert stored().limits().version is None
+
+    watch_budgets.handler({"source": "schedule"}, None)
+    limits = stored().limits()
+
+    assert limits.version == DEFINITIONS.version
+    assert definitions_from_json(limits.definitions_json or "") == DEFINITIONS
+
+
+def test_budgets_that_can_t_be_written_down_silence_nothing(
+    watch: WatchBudgets,
+    topics: Topics,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    spend(50)
+    unwritable = replace(watch, limits=LimitsInForce(Unreadable(), DEFINITIONS))
+    monkeypatch.setattr(watch_budgets, "build", lambda: unwritable)
+    watch_budgets.handler({"source": "schedule"}, None)
+
+    assert topics.rang() == [("alerts", "llm", 50)]
+    assert "apps can't see the deployed budgets" in caplog.text
+
+
+def test_a_budget_of_each_person_rings_for_nobody() -> None:
+    person = Budget("person", USD, "day", per="user")
+    definitions = replace(DEFINITIONS, budgets=(ROOT, person))
+    event = a_stream_event("budget#person#2026-11-21")
+
+    assert {budget.name for budget, _ in every_budget(definitions, NOW)} == {"llm"}
+    assert list(touched_budgets(event, definitions)) == []
+
+
+def test_a_total_is_checked_once_and_rings_in_its_one_period(
+    watch: WatchBudgets, topics: Topics
+) -> None:
+    ever = Budget("ever", 100 * USD, "total", LADDER)
+    definitions = replace(DEFINITIONS, budgets=(ever,))
+    for minute in (0, 1):
+        checked = list(every_budget(definitions, NOW.replace(minute=minute)))
+        assert [(budget.name, period.key) for budget, period in checked] == [("ever", "total")]
+    spend(100, "ever", "total")
+    watch = replace(watch, definitions=definitions)
+    watch(touched_budgets(a_stream_event("budget#ever#total"), definitions))
+
+    assert topics.rang()[0] == ("trips", "ever", 100)
+
+
+@pytest.mark.parametrize(
+    ("at", "key"),
+    [
+        ("2026-11-21T22:59:59+00:00", "2026-11-21"),
+        ("2026-11-21T23:00:00+00:00", "2026-11-22"),
+        ("2026-03-28T22:59:59+00:00", "2026-03-28"),
+        ("2026-03-28T23:00:00+00:00", "2026-03-29"),  # the day of 23 hours
+        ("2026-03-29T21:59:59+00:00", "2026-03-29"),
+        ("2026-03-29T22:00:00+00:00", "2026-03-30"),
+    ],
+)
+def test_a_zone_s_day_trips_until_its_own_midnight(
+    watch: WatchBudgets, topics: Topics, at: str, key: str
+) -> None:
+    berlin = Budget("berlin", 100 * USD, "day", LADDER, zone="Europe/Berlin")
+    definitions = replace(DEFINITIONS, budgets=(berlin,))
+    now = datetime.fromisoformat(at)
+    (_, current), (_, past), *_ = every_budget(definitions, now)
+
+    assert (current.key, past.end) == (key, current.start)
+
+    spend(100, "berlin", key)
+    spend(100, "berlin", past.key)
+    watch = replace(watch, definitions=definitions, now=lambda: now)
+    event = a_stream_event(f"budget#berlin#{key}", f"budget#berlin#{past.key}")
+    watch(touched_budgets(event, definitions))
+
+    orders = [alert.trip for _, alert in topics.published if alert.trip]
+    assert [order.period for order in orders] == [key]
 
 
 def test_a_stream_batch_wakes_the_budgets_that_it_touches() -> None:

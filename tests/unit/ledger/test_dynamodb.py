@@ -15,9 +15,9 @@ from packs import NOW, a_pack, a_record
 from spendfuse.budget import Budget
 from spendfuse.errors import UnavailableError
 from spendfuse.fuse_state import KeySpend
-from spendfuse.ledger.dynamodb import DynamoLedger, TooManyItemsError, posting
+from spendfuse.ledger.dynamodb import DynamoLedger
 from spendfuse.ledger.pack import Pack, read_pack
-from spendfuse.ledger.posting import Delta
+from spendfuse.ledger.posting import Delta, posting
 from spendfuse.ledger.rungs import RungKey
 
 ROOT = Budget("llm", 10**12, "month", ())
@@ -116,13 +116,6 @@ def test_the_dearest_keys_come_first(ledger: DynamoLedger) -> None:
 
 def many_keys(count: int) -> list[dict[str, Any]]:
     return [a_record(f"r{n}", attributes={"key_id": f"k{n}"}) for n in range(count)]
-
-
-def test_a_pack_too_large_for_one_transaction_is_refused_before_anything_is_counted() -> None:
-    assert len(posting(pack_of("p1", *many_keys(98)), [ROOT]).added) == 99
-
-    with pytest.raises(TooManyItemsError, match=r"touches 100 counters.*Send packs with fewer"):
-        posting(pack_of("p1", *many_keys(99)), [ROOT])
 
 
 def test_packs_that_do_not_fit_one_transaction_share_several(ledger: DynamoLedger) -> None:

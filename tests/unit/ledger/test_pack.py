@@ -20,6 +20,18 @@ def test_a_record_is_read_with_what_the_ledger_needs() -> None:
     assert (record.id, record.cost_nano_usd) == ("r1", 75_000)
     assert record.attributes["key_id"] == "k1"
     assert record.at == NOW - timedelta(seconds=2)
+    assert (record.model, record.provider) == ("gpt-4o", "openai")
+
+
+@pytest.mark.parametrize("model", [None, "", "absent"])
+def test_a_record_need_not_name_its_model(model: str | None) -> None:
+    raw = a_record() | {"model": model}
+    if model == "absent":
+        del raw["model"]
+    (record,) = read_pack(a_pack("p1", raw), received_at=NOW).records
+
+    assert record.model == ""
+    assert "model" not in record.matched_on
 
 
 @pytest.mark.parametrize(
@@ -63,6 +75,8 @@ def test_what_is_no_pack_is_refused_whole_with_the_reason(text: str, reason: str
         ({"at": "9999-12-31T23:59:59-12:00"}, "expected a time with a zone"),
         ({"attributes": {"key_id": "\ud800"}}, "attributes.key_id: expected text"),
         ({"attributes": {"user": 7}}, "attributes.user: expected text"),
+        ({"model": 7}, "model: expected text, got 7"),
+        ({"provider": ["openai"]}, "provider: expected text"),
         ({"attributes": {"user": "u" * 257}}, "attributes.user: expected text"),
     ],
 )

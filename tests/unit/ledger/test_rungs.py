@@ -70,6 +70,13 @@ def test_a_second_allowance_needs_a_firing_of_its_own() -> None:
     assert due_percents(130 * USD, fired, allowance=an_allowance(126, number=2)) == [100]
 
 
+def test_under_a_limit_of_nothing_the_first_nano_dollar_makes_all_rungs_due() -> None:
+    nothing = replace(BUDGET, limit_nano_usd=0)
+
+    assert due_percents(0, budget=nothing) == []
+    assert due_percents(1, budget=nothing) == [50, 80, 100]
+
+
 def test_an_allowance_never_trips_below_the_limit() -> None:
     assert due_percents(60 * USD, [RungKey(50, 100 * USD)], allowance=an_allowance(40)) == []
 
