@@ -18,7 +18,7 @@ class Server:
 
     def __init__(self, **config: str) -> None:
         self._config = config
-        self.port = _free_port()
+        self.port = free_port()
         self._server = self._started()
 
     @property
@@ -27,9 +27,9 @@ class Server:
 
     def client(self, **settings: object) -> valkey.Valkey:
         """Return a client for looking behind the scenes."""
-        return valkey.Valkey(
-            host="127.0.0.1", port=self.port, **{"socket_timeout": 5.0, **settings}
-        )
+        # Nameless, so that a connection says nothing that nobody asked it to say.
+        usual = {"socket_timeout": 5.0, "lib_name": None, "lib_version": None}
+        return valkey.Valkey(host="127.0.0.1", port=self.port, **{**usual, **settings})
 
     def kill(self) -> None:
         """End it with SIGKILL, in the middle of whatever it does."""
@@ -67,7 +67,8 @@ def running(**config: str) -> Iterator[Server]:
         server.stop()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens on now."""
     with socket.socket() as asked:
         asked.bind(("127.0.0.1", 0))
         port: int = asked.getsockname()[1]

@@ -212,8 +212,10 @@ class _Cluster:
         self.name = "cluster"
 
     def ask(self, call: bytes) -> bytes | None:
-        execute: Callable[..., bytes | None] = self._client.execute_command
-        return execute(*arguments(call))
+        execute: Callable[..., bytes | str | None] = self._client.execute_command
+        name, *others = arguments(call)
+        answer = execute(name.decode(), *others)
+        return answer.encode() if isinstance(answer, str) else answer
 
     def close(self) -> None:
         """The client is its owner's."""
@@ -250,7 +252,9 @@ def _server(
             "the guard's store has no URL that can be read: write valkey://host:6379/0, and a "
             "password with special characters into SPENDFUSE_VALKEY_PASSWORD_FILE"
         ) from None
-    return _Connections(pool, {**pool.connection_kwargs, "socket_keepalive": True, **ours})
+    if "path" not in pool.connection_kwargs:
+        ours["socket_keepalive"] = True
+    return _Connections(pool, {**pool.connection_kwargs, **ours})
 
 
 def _place(settings: Mapping[str, Any]) -> str:

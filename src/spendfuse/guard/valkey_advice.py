@@ -33,11 +33,13 @@ _ADVICE = {
     "TIMEOUT": "it did not answer in time",
 }
 _PHRASES = {
+    "unauthenticated multibulk": "Authentication required",
+    "ACL failure in script": "NOPERM",
     "can't run this command": "NOPERM",
     "can't access at least one of the keys": "NOPERM",
     "read only replica": "READONLY",
 }
-"""How a server says it from within a script."""
+"""How else servers say it: newer and older ones, and from within a script."""
 
 
 def advice(error: Exception) -> str:
