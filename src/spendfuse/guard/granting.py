@@ -10,7 +10,7 @@ from spendfuse.guard.errors import BudgetFigures, RefusedError
 from spendfuse.guard.estimate import CallEstimate
 from spendfuse.guard.health import Counts
 from spendfuse.guard.refusal import down, overdrawn, refusal
-from spendfuse.guard.seeded import SeededStore
+from spendfuse.guard.seeded import LedgerDownError, SeededStore
 from spendfuse.guard.step import Granted, Refused, Reserve, Unseeded
 from spendfuse.guard.store import Store
 from spendfuse.metering.said_once import SaidOnce
@@ -44,9 +44,12 @@ class Granting:
         try:
             outcome = self._store.reserve(step)
             if isinstance(outcome, Unseeded):
-                outcome = self._seeded.reserve(step, outcome)
+                step, outcome = self._seeded.reserve(step, outcome)
+            if isinstance(outcome, Unseeded):
+                raise UnavailableError("the store forgets its counters")
         except UnavailableError as error:
-            self._counts.add("store_failures")
+            if not isinstance(error, LedgerDownError):
+                self._counts.add("store_failures")
             refused = down(step, error)
             self._counts.refuse(refused)
             raise refused from error

@@ -95,7 +95,7 @@ class Guard:
         if not hold_seconds > 0:
             raise SettingsError(f"hold_seconds must be above 0, got {hold_seconds}")
         self._limits = LastKnown("the limits", limits) if callable(limits) else None
-        self._tree = BudgetTree(self._limits() if self._limits else fixed_limits(limits))
+        self._tree = BudgetTree(self._limits.value if self._limits else fixed_limits(limits))
         self._fuse = None if fuse is None else LastKnown("the fuse", fuse, FuseState(""))
         self._store = MemoryStore() if store is None else store
         self._hold_seconds = hold_seconds

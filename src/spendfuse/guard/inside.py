@@ -44,6 +44,10 @@ class Inside:
         self._charged: int | None = None
         self._outer: tuple[Inside, ...] = ()
 
+    @property
+    def has_ended(self) -> bool:
+        return self._end is not None
+
     def begin(self) -> Token[Attribution]:
         """Listen to what is called from here on, until ``attribution.leave``."""
         others = current_attribution().listeners

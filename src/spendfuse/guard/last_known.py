@@ -26,16 +26,17 @@ class LastKnown(Generic[_Value]):
     def __init__(self, name: str, read: Callable[[], _Value], first: _Value | None = None) -> None:
         self._name = name
         self._read = read
-        self._value = read() if first is None else first
+        self.value = read() if first is None else first
+        """What was last read."""
         self._failures = 0
         self._say_at = 0.0
 
     def __call__(self) -> _Value:
         try:
-            self._value = self._read()
+            self.value = self._read()
         except SpendfuseError as error:
             self._fail(error)
-        return self._value
+        return self.value
 
     @property
     def failures(self) -> int:

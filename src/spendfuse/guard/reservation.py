@@ -9,7 +9,7 @@ from decimal import Decimal
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from spendfuse.guard.errors import BudgetFigures
+from spendfuse.guard.errors import BudgetFigures, ReservationError
 from spendfuse.guard.estimate import CallEstimate, Dollars
 from spendfuse.guard.inside import Inside
 from spendfuse.guard.settling import Ending
@@ -140,7 +140,13 @@ class Reservation:
             leave(token)
 
     def listen(self) -> Token[Attribution]:
-        """Listen to the meter in this context from here on."""
+        """Listen to the meter in this context from here on.
+
+        Raises:
+            ReservationError: it has ended.
+        """
+        if self._inside is not None and self._inside.has_ended:
+            raise ReservationError(f"reservation {self.id} has ended; make a new one")
         return self._listener().begin()
 
     def end(self, error: BaseException | None) -> None:

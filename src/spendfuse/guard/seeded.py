@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from spendfuse.errors import SpendfuseError, UnavailableError
 from spendfuse.guard.errors import ReservationError
 from spendfuse.guard.health import BudgetGauge, Counts
-from spendfuse.guard.stand_in import StandIn
+from spendfuse.guard.stand_in import StandIn, StoreDownError
 from spendfuse.guard.step import (
     Granted,
     Hold,
@@ -31,6 +31,14 @@ from spendfuse.metering.said_once import SaidOnce
 logger = logging.getLogger(__name__)
 Spent = Callable[[Level], int]
 """What the ledger says was spent on a level, in nano-dollars; may raise UnavailableError."""
+
+
+class LedgerDownError(UnavailableError):
+    """A counter is missing, the ledger can't be asked, and a budget refuses then."""
+
+    def __init__(self, budget: str) -> None:
+        self.budget = budget
+        super().__init__(f"budget {budget} has no counter, and the ledger can't be asked")
 
 
 class SeededStore:
@@ -54,26 +62,25 @@ class SeededStore:
     def asks_ledger(self) -> bool:
         return self._spent is not None
 
-    def reserve(self, step: Reserve, unseeded: Unseeded) -> Granted | Refused:
+    def reserve(
+        self, step: Reserve, unseeded: Unseeded
+    ) -> tuple[Reserve, Granted | Refused | Unseeded]:
         """Take a step again whose counters are missing; errors as ``Store.reserve`` has them.
 
+        Return it as it was taken, without the levels that could not be seeded.
+
         Raises:
-            StoreDownError: the ledger can't be asked, and a budget refuses then.
+            LedgerDownError: the ledger can't be asked, and a budget refuses then.
         """
         seeds, unknown = self._ask(step.levels, unseeded)
         if unknown:
-            admitted, _ = self._stand_in.reserve(
-                step._replace(levels=unknown), outage=0, seconds_down=0.0, is_unanswered=False
-            )
-            self._stands_in = True
-            levels = _without(step.levels, unknown)
-            step = step._replace(levels=levels, nano_usd=admitted.hold.nano_usd)
-        outcome = self._store.reserve(step._replace(seeds=seeds))
-        if isinstance(outcome, Unseeded):
-            raise UnavailableError("the store forgets its counters")
-        if isinstance(outcome, Refused):
+            nano = self._stand_in_for(step._replace(levels=unknown))
+            step = step._replace(levels=_without(step.levels, unknown), nano_usd=nano)
+        step = step._replace(seeds=seeds)
+        outcome = self._store.reserve(step)
+        if not isinstance(outcome, Granted):
             self._stand_in.release(Hold(step.id, step.nano_usd, ()))
-        return outcome
+        return step, outcome
 
     def settle(self, hold: Hold, nano: int) -> Settled:
         """Charge a hold's cost, wherever it is held; errors as ``Store.settle`` has them."""
@@ -166,6 +173,17 @@ class SeededStore:
                     error,
                 )
             return None
+
+    def _stand_in_for(self, step: Reserve) -> int:
+        """Return the amount that is admitted without the counters."""
+        try:
+            admitted, _ = self._stand_in.reserve(
+                step, outage=0, seconds_down=0.0, is_unanswered=False
+            )
+        except StoreDownError as error:
+            raise LedgerDownError(error.budget) from error
+        self._stands_in = True
+        return admitted.hold.nano_usd
 
     def _settle_seeded(self, step: Settle, missing: Unseeded) -> Settled:
         seeds, unknown = self._ask(step.hold.levels, missing)
