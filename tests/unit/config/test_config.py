@@ -193,10 +193,10 @@ def test_the_definitions_survive_their_file() -> None:
             a_context(
                 budgets=[
                     {"name": "llm", "limit_usd": 1},
-                    *({"name": f"b{n}", "match": {"n": "1"}, "limit_usd": 1} for n in range(49)),
+                    *({"name": f"b{n}", "match": {"n": "1"}, "limit_usd": 1} for n in range(100)),
                 ]
             ),
-            "spendfuse.budgets: has 50; one call may count on 49 at most",
+            "spendfuse.budgets: has 101; 100 at most are watched, each minute and in one run",
         ),
         (
             a_context(aws_budgets=[{"name": "x", "period": "day", "forecast_percents": [100]}]),
