@@ -17,6 +17,10 @@ _COMMANDS = {
         "spendfuse.cli.alerts:alerts",
         "Try the channels on which people hear of the spend.",
     ),
+    "budgets": (
+        "spendfuse.cli.budgets:budgets",
+        "See the budgets and what is left of them, and change limits.",
+    ),
     "config": ("spendfuse.cli.config:config", "Check the spendfuse block of cdk.json."),
     "demo": (
         "spendfuse.cli.demo:demo",
@@ -93,6 +97,7 @@ def main(
     \b
     Example:
         spendfuse config check
+        spendfuse budgets list
         spendfuse fuse status
         spendfuse fuse restore --yes
 
