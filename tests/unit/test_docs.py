@@ -132,9 +132,17 @@ def test_a_python_snippet_runs(
     text: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "budgets.json").write_text(budgets_of_connect_md())
     exec(compile(text, "docs", "exec"), {})
 
     assert capsys.readouterr().out
+
+
+def budgets_of_connect_md() -> str:
+    """Return the file of budgets that the snippets read."""
+    page = (PROJECT / "docs" / "connect.md").read_text()
+    texts = [text for kind, text in FENCE.findall(page) if kind == "json"]
+    return next(text for text in texts if "budgets" in json.loads(text))
 
 
 def test_every_command_has_help_with_an_example_and_is_in_the_docs() -> None:

@@ -22,6 +22,10 @@ _COMMANDS = {
         "See the budgets and what is left of them, and change limits.",
     ),
     "config": ("spendfuse.cli.config:config", "Check the spendfuse block of cdk.json."),
+    "connect": (
+        "spendfuse.cli.connect:connect",
+        "Print what an app needs to be metered and guarded: variables, policy, code.",
+    ),
     "demo": (
         "spendfuse.cli.demo:demo",
         "Deploy to a sandbox on this machine, overspend, and watch the fuse blow.",

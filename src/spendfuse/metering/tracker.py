@@ -110,6 +110,10 @@ class CostTracker:
     def prices(self) -> PriceBook:
         return self._prices
 
+    def recorded_user(self, user_id: str) -> str:
+        """Return what stands for a user in this tracker's records: the id, or its pseudonym."""
+        return user_id if self._pseudonyms is None else self._pseudonyms.of(user_id)
+
     def track_usage(
         self,
         user_id: str,
@@ -304,7 +308,7 @@ class CostTracker:
         if self._base.fields:
             fields = {**self._base.fields, **fields}
         if self._pseudonyms is not None and "user" in attributes:
-            attributes = {**attributes, "user": self._pseudonyms.of(attributes["user"])}
+            attributes = {**attributes, "user": self.recorded_user(attributes["user"])}
         return attributes, fields
 
     def _warn(self, record: Record, nano: int) -> None:
