@@ -253,7 +253,11 @@ class DynamoStore:
             return
         until = number(milliseconds(self._seconds() + CALLED_IN_SECONDS))
         for level, each in zip(step.levels, standings, strict=True):
-            if level.mode != "observe" and is_short(level, each, step.nano_usd):
+            # A mark that is there is not written anew: refusals come in crowds, and each write
+            # is in the way of a transaction.
+            if each.is_called_in or level.mode == "observe":
+                continue
+            if is_short(level, each, step.nano_usd):
                 pk = counter_pk(self._deployment, level.counter)
                 self._table.update_if_there(pk, "called_in_until", until)
 

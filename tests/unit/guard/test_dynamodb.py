@@ -241,6 +241,19 @@ def test_a_counter_that_is_being_written_may_stay_without_its_mark(client, store
     assert isinstance(outcome, Refused)
 
 
+def test_a_crowd_of_refused_requests_calls_a_counter_in_once_in_a_while(
+    client, clock, store
+) -> None:
+    held(store, "a", 60, level())
+    for number in range(10):
+        store.reserve(step(f"refused-{number}", 60, level(), calls_in=True))
+    marked = client.count("update_item")
+    clock.let_pass(2)
+    store.reserve(step("later", 60, level(), calls_in=True))
+
+    assert (marked, client.count("update_item")) == (1, 2)
+
+
 # What AWS says, and what is done about it
 
 
