@@ -51,10 +51,11 @@ class Counters(dict[str, Counter]):
     ) -> Group | Unseeded:
         """Return the levels' counters; missing ones begin with their seeds.
 
-        The tree gives equal requests the very same levels, so what was found is kept by identity.
+        The tree gives equal requests the very same levels, so what was found is kept by identity:
+        a group keeps its levels alive, so no others can have theirs.
         """
         group = self._groups.get(id(levels))
-        if group is not None and group.levels is levels:
+        if group is not None:
             return group
         missing = [each for each in levels if each.counter not in self]
         if missing and seeds is None:
@@ -68,7 +69,6 @@ class Counters(dict[str, Counter]):
         limits = tuple(zip([each.limit_nano_usd for each in levels], found, strict=True))
         if len(self._groups) >= MAX_GROUPS:
             self._groups.clear()
-        # It keeps its levels alive, so no others can have the same identity.
         group = self._groups[id(levels)] = Group(levels, limits, found)
         return group
 

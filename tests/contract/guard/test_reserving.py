@@ -231,9 +231,10 @@ def test_a_refusal_that_calls_in_marks_the_short_counters_for_a_moment(rig: Rig)
 
     refused(rig, "b", 10, short, wide, watched, calls_in=True)
 
+    rig.let_pass(1.0)
     marks = [each.is_called_in for each in rig.look(*_names([short, wide, watched])) if each]
     assert marks == [True, False, False]
-    rig.wait(2.0)
+    rig.wait(1.0)
     assert [each.is_called_in for each in rig.look(short.counter) if each] == [False]
 
 

@@ -17,6 +17,7 @@ from spendfuse.guard.step import (
     Hold,
     Level,
     RateLevel,
+    Refused,
     Reserve,
     Settle,
     Settled,
@@ -24,6 +25,7 @@ from spendfuse.guard.step import (
     Unseeded,
 )
 from spendfuse.guard.store import LATE_SECONDS, REMEMBERED_SECONDS
+from spendfuse.guard.windows import slot_of
 
 DAY = 86_400.0
 IN_2100 = 4_102_444_800
@@ -83,6 +85,10 @@ def test_every_way_a_hold_can_end_is_forgotten_in_time(store, clock) -> None:
     clock.now += 1
     store.look([])
     assert [store.find(each) for each in ("settled", "released")] == [None, None]
+    assert sizes(store)[:2] == (3, 4)
+    clock.now += 4_400
+    store.look([])
+    assert sizes(store)[:2] == (3, 3)
     clock.now += LATE_SECONDS
     store.look([])
 
@@ -246,6 +252,32 @@ def test_a_stream_that_is_collected_within_a_step_does_not_wait_for_itself(store
 
     assert isinstance(outcome[0], Granted)
     assert store.look([level().counter]) == [Standing(30, 70)]
+
+
+def test_a_counter_that_begins_within_a_step_is_begun_once(store, clock) -> None:
+    class Collected(dict):
+        def get(self, counter: str, default: int = 0) -> int:
+            reserve(store, "nested", 5, level())
+            return 7
+
+    store.reserve(Reserve("a", 60, 60, (level(),), (), 600.0, Collected(x=0)))
+    assert store.look([level().counter]) == [Standing(0, 65)]
+
+    for _ in range(3):
+        clock.now += IDLE_SECONDS
+        reserve(store, f"at-{clock.now}", 1, level("other/2099-12"), seconds=1.0)
+        clock.now += 1
+        store.look([])
+
+    assert store.look([level().counter]) == [None]
+
+
+def test_the_cost_of_a_lost_hold_counts_in_its_window_in_full(store, clock) -> None:
+    rate = RateLevel("user/rate", "user", "", 100)
+    settle(store, Hold("lost", 60, (), (rate,), slot_of(clock.now)), 25)
+
+    assert isinstance(store.reserve(Reserve("a", 76, 76, (), (rate,))), Refused)
+    assert isinstance(store.reserve(Reserve("b", 75, 75, (), (rate,))), Granted)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
