@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
-from spendfuse.budget import Budget, Limits
-from spendfuse.errors import InputError, SettingsError
+from spendfuse.errors import InputError
 from spendfuse.guard.errors import ReservationError
 from spendfuse.guard.tree import BudgetTree, Levels
 from spendfuse.metering.attribution import (
@@ -18,7 +17,6 @@ from spendfuse.metering.attribution import (
 )
 from spendfuse.metering.usage import shown_value
 
-LimitsSource = Limits | Sequence[Budget] | Callable[[], Limits]
 Attribute = str | int | UUID | None
 MAX_ID_BYTES = 256
 
@@ -71,28 +69,3 @@ def checked_id(hold_id: object) -> str:
     raise ReservationError(
         f"a reservation's id is a text of 1 to {MAX_ID_BYTES} bytes, got {shown_value(hold_id)}"
     )
-
-
-def fixed_limits(limits: LimitsSource) -> Limits:
-    """Return limits that don't change.
-
-    Raises:
-        SettingsError: two budgets have one name.
-    """
-    if callable(limits):
-        return limits()
-    fixed = limits if isinstance(limits, Limits) else Limits(tuple(limits))
-    names = [each.name for each in fixed.budgets] + [each.name for each in fixed.rates]
-    twice = sorted({each for each in names if names.count(each) > 1})
-    if twice:
-        raise SettingsError(
-            f"each budget and each rate needs a name of its own: {', '.join(twice)}"
-        )
-    return fixed
-
-
-def current_tree(tree: BudgetTree, limits: Limits) -> BudgetTree:
-    """Return the tree of the limits in force: the same one as long as they are the same."""
-    if limits is tree.limits or limits == tree.limits:
-        return tree
-    return BudgetTree(limits)

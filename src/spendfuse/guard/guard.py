@@ -12,14 +12,7 @@ from typing import Any
 from spendfuse.clock import utc_now
 from spendfuse.errors import InputError, SettingsError, SpendfuseError
 from spendfuse.fuse_state import FuseState
-from spendfuse.guard.asking import (
-    Attribute,
-    LimitsSource,
-    checked_id,
-    current_tree,
-    fixed_limits,
-    levels_of,
-)
+from spendfuse.guard.asking import Attribute, checked_id, levels_of
 from spendfuse.guard.errors import (
     BudgetFigures,
     FuseTrippedError,
@@ -32,7 +25,7 @@ from spendfuse.guard.estimate import (
 )
 from spendfuse.guard.granting import Granting
 from spendfuse.guard.health import BudgetGauge, Counts, GuardHealth
-from spendfuse.guard.last_known import LastKnown
+from spendfuse.guard.in_force import FuseInForce, LimitsInForce, LimitsSource
 from spendfuse.guard.memory import MemoryStore
 from spendfuse.guard.refusal import figures
 from spendfuse.guard.reservation import Reservation, Reserving
@@ -40,7 +33,7 @@ from spendfuse.guard.seeded import SeededStore, Spent
 from spendfuse.guard.settling import Settling
 from spendfuse.guard.step import Reserve, Settled, room
 from spendfuse.guard.store import Store
-from spendfuse.guard.tree import BudgetTree, Levels
+from spendfuse.guard.tree import Levels
 from spendfuse.guard.workers import Workers
 from spendfuse.metering.estimate import DEFAULT_MAX_TOKENS
 from spendfuse.metering.price_book import PriceBook
@@ -94,9 +87,8 @@ class Guard:
     ) -> None:
         if not hold_seconds > 0:
             raise SettingsError(f"hold_seconds must be above 0, got {hold_seconds}")
-        self._limits = LastKnown("the limits", limits) if callable(limits) else None
-        self._tree = BudgetTree(self._limits.value if self._limits else fixed_limits(limits))
-        self._fuse = None if fuse is None else LastKnown("the fuse", fuse, FuseState(""))
+        self._limits = LimitsInForce(limits)
+        self._fuse = FuseInForce(fuse)
         self._store = MemoryStore() if store is None else store
         self._hold_seconds = hold_seconds
         self._now = now
@@ -152,8 +144,7 @@ class Guard:
             ReservationError: the id is used already, for something else.
             InputError: an amount, an attribute or a number of tokens can't be.
         """
-        if self._fuse is not None:
-            self.check_fuse()
+        self.check_fuse()
         at = self._now()
         call = None
         if estimate_usd is None:
@@ -255,23 +246,22 @@ class Guard:
         Raises:
             FuseTrippedError: it is tripped.
         """
-        if self._fuse is not None:
-            state = self._fuse()
-            if state.state == "tripped":
-                error = FuseTrippedError(state.fuse, trip_id=state.trip_id, since=state.since)
-                self._counts.refuse(error)
-                raise error
+        try:
+            self._fuse.check()
+        except FuseTrippedError as error:
+            self._counts.refuse(error)
+            raise
 
     async def check_fuse_async(self) -> None:
         """Ask the fuse without keeping the event loop waiting."""
-        if self._fuse is not None and self._fuse.would_wait():
+        if self._fuse.would_wait():
             await self._workers.finish(self.check_fuse)
         else:
             self.check_fuse()
 
     def fuse_state(self) -> FuseState | None:
         """Return the fuse's last known state; None where the guard asks no fuse."""
-        return None if self._fuse is None else self._fuse()
+        return self._fuse.state()
 
     def check(self, **attributes: Attribute) -> list[BudgetFigures]:
         """Return how the budgets of such a request stand, holding nothing.
@@ -288,8 +278,7 @@ class Guard:
     def health(self) -> GuardHealth:
         """Return what this guard has done."""
         return self._counts.health(
-            fuse_unreadable=0 if self._fuse is None else self._fuse.failures,
-            limits_unreadable=0 if self._limits is None else self._limits.failures,
+            fuse_unreadable=self._fuse.failures, limits_unreadable=self._limits.failures
         )
 
     def gauges(self) -> list[BudgetGauge]:
@@ -297,7 +286,7 @@ class Guard:
 
         It asks the store once, and the ledger for each budget.
         """
-        tree, now = self._current_tree(), self._now()
+        tree, now = self._limits.tree(), self._now()
         levels = [tree.level(each, "", now) for each in tree.limits.budgets if each.per is None]
         return self._seeded.gauges(levels)
 
@@ -306,13 +295,8 @@ class Guard:
         self._workers.close()
         self._store.close()
 
-    def _current_tree(self) -> BudgetTree:
-        if self._limits is not None:
-            self._tree = current_tree(self._tree, self._limits())
-        return self._tree
-
     def _levels(self, attributes: dict[str, Attribute], at: datetime) -> Levels:
-        tree = self._current_tree()
+        tree = self._limits.tree()
         if tree.asks_provider and "model" in attributes and "provider" not in attributes:
             attributes["provider"] = self._estimator.provider_of(attributes["model"], at=at)
         return levels_of(tree, attributes, at)
@@ -322,8 +306,8 @@ class Guard:
             not self._store.is_local
             or self._seeded.asks_ledger
             or (opens_book and not self._estimator.is_open)
-            or (self._limits is not None and self._limits.would_wait())
-            or (self._fuse is not None and self._fuse.would_wait())
+            or self._limits.would_wait()
+            or self._fuse.would_wait()
         )
 
 

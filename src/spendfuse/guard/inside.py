@@ -93,10 +93,11 @@ class Inside:
             self._end = _end_of(error)
             return None if self._waiting else self._ending()
 
-    def mute(self) -> None:
-        """Hear no more: the app has settled or released it itself."""
+    def mute(self, *, is_paid: bool) -> None:
+        """Hear no more: the app has settled it itself, or released it."""
         self._is_mute = True
-        self._cover_outer()
+        if is_paid:
+            self._cover_outer()
 
     def cover(self) -> None:
         """Hear that a reservation within this one pays for a call."""

@@ -173,7 +173,7 @@ class Reservation:
         """Hear that the store has it."""
         self._is_told = True
         if self._inside is not None:
-            self._inside.mute()
+            self._inside.mute(is_paid=self._cost != "released")
 
     def _listener(self) -> Inside:
         if self._inside is None:

@@ -77,9 +77,12 @@ class SeededStore:
             nano = self._stand_in_for(step._replace(levels=unknown))
             step = step._replace(levels=_without(step.levels, unknown), nano_usd=nano)
         step = step._replace(seeds=seeds)
-        outcome = self._store.reserve(step)
-        if not isinstance(outcome, Granted):
-            self._stand_in.release(Hold(step.id, step.nano_usd, ()))
+        outcome = None
+        try:
+            outcome = self._store.reserve(step)
+        finally:
+            if not isinstance(outcome, Granted):
+                self._stand_in.release(Hold(step.id, step.nano_usd, ()))
         return step, outcome
 
     def settle(self, hold: Hold, nano: int) -> Settled:

@@ -79,8 +79,9 @@ class Settling:
             return
         try:
             self._workers.submit(partial(self.conclude, hold, ending))
-        except SpendfuseError as error:
-            logger.warning("reservation %s can't be settled: %s", hold.id, error)
+        except SpendfuseError:
+            # There are no threads any more: the app ends, and waits for this one.
+            self.conclude(hold, ending)
 
     def charge_late(self, hold: Hold, number: int, nano: int) -> None:
         """Charge what came after the end: in the same periods, and with an id of its own."""

@@ -39,7 +39,10 @@ class Workers:
                 self._executor = ThreadPoolExecutor(
                     self._max_threads, thread_name_prefix="spendfuse-guard"
                 )
-            return self._executor.submit(copy_context().run, work)
+            try:
+                return self._executor.submit(copy_context().run, work)
+            except RuntimeError as error:
+                raise SettingsError("the interpreter ends: the guard has no threads") from error
 
     async def run(self, work: Callable[[], _Value], *, undo: Callable[[_Value], object]) -> _Value:
         """Return what ``work`` does; ``undo`` it in its thread where nobody waits for it any more.

@@ -40,11 +40,17 @@ def listen(listeners: tuple[Listener, ...]) -> Token[Attribution]:
     return enter(current_attribution()._replace(listeners=listeners))
 
 
-def tell(listeners: tuple[Listener, ...], record: Record) -> None:
-    """Tell of a record; raises nothing, for it is made in the app's own request."""
+def tell(listeners: tuple[Listener, ...], record: Record | None) -> None:
+    """Tell of a record, or that what was expected was handed on (None).
+
+    Raises nothing, for it is told in the app's own request.
+    """
     for each in listeners:
         try:
-            each.hear(record)
+            if record is None:
+                each.arrived()
+            else:
+                each.hear(record)
         except Exception as error:  # a listener is no part of the meter
             logger.warning("a listener failed at a record: %s", type(error).__name__)
             logger.debug("the error behind it", exc_info=True)

@@ -20,6 +20,7 @@ from spendfuse.metering.attribution import (
     current_attribution,
     extended,
 )
+from spendfuse.metering.listening import tell
 from spendfuse.metering.record import Status
 
 logger = logging.getLogger(__name__)
@@ -107,8 +108,7 @@ class MeterReports(Reports, ABC):
             except IndexError:
                 return
             self.hand_on(reported)
-            for listener in reported.attribution.listeners:
-                listener.arrived()
+            tell(reported.attribution.listeners, None)
 
     def close(self) -> None:
         """Hand on what waits, and from now on whatever comes."""

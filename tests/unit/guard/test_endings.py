@@ -398,9 +398,8 @@ def test_guards_beside_each_other_both_hear() -> None:
     assert (spent(first), spent(second)) == (COST, COST)
 
 
-def test_a_listener_that_fails_breaks_no_call(caplog) -> None:
-    store = FarStore()
-    guard = a_guard(store=store)
+def test_a_late_record_after_the_guard_is_closed_is_charged_all_the_same() -> None:
+    guard = a_guard(store=FarStore())
     with guard.reserve("0.2"):
         inside = copy_context()
         call()
@@ -408,7 +407,99 @@ def test_a_listener_that_fails_breaks_no_call(caplog) -> None:
 
     inside.run(call)
 
-    assert "closed" in caplog.text
+    assert spent(guard) == 0.025
+
+
+class _Broken(FarStore):
+    """A store with a mistake in it."""
+
+    is_local = True
+
+    def settle(self, step):
+        raise KeyError("mine")
+
+
+def test_a_store_s_mistake_breaks_no_call_of_the_meter(caplog) -> None:
+    guard = a_guard(store=_Broken())
+    with suppress(KeyError), guard.reserve("0.2"):
+        inside = copy_context()
+
+    @track_llm_cost(tracker=tracker())
+    def handler() -> str:
+        with guard.reserve("0.2"):
+            report_usage("gpt-4o", Usage(input_tokens=1000))
+        return "answer"
+
+    inside.run(call, tokens=100_000)
+
+    assert handler() == "answer"
+    assert caplog.text.count("a listener failed") == 2
+
+
+def test_an_outer_reservation_knows_of_reports_that_wait() -> None:
+    guard = a_guard(limit(9))
+
+    @track_llm_cost(tracker=tracker())
+    def handler() -> None:
+        with guard.reserve("1"), guard.reserve("0.2"):
+            report_usage("gpt-4o", Usage(input_tokens=1000, output_tokens=1000))
+
+    handler()
+
+    assert (spent(guard), held(guard)) == (0.0125, 0)
+
+
+def test_an_outer_reservation_knows_of_an_inner_one_that_still_runs() -> None:
+    guard = a_guard(limit(9))
+    inner = guard.reserve("0.2")
+
+    with guard.reserve("1"), inner.listening():
+        call()
+    inner.end(None)
+
+    assert (spent(guard), held(guard)) == (0.0125, 0)
+
+
+def test_an_outer_reservation_costs_nothing_where_the_app_settled_the_inner_one() -> None:
+    guard = a_guard(limit(9))
+
+    with guard.reserve("1"), guard.reserve("0.2") as inner:
+        inner.settle("0.1")
+
+    assert (spent(guard), held(guard)) == (0.1, 0)
+
+
+def test_an_outer_reservation_pays_for_itself_where_the_inner_one_was_released() -> None:
+    guard = a_guard(limit(9))
+
+    with guard.reserve("1"), suppress(ValueError), guard.reserve("0.2"):
+        raise ValueError
+
+    assert (spent(guard), held(guard)) == (1, 0)
+
+
+def test_an_outer_reservation_pays_for_itself_where_the_app_released_the_inner_one() -> None:
+    guard = a_guard(limit(9))
+
+    with guard.reserve("1"), guard.reserve("0.2") as inner:
+        inner.release()
+
+    assert (spent(guard), held(guard)) == (1, 0)
+
+
+def test_settling_after_the_end_wins_over_reports_that_wait(caplog) -> None:
+    guard = a_guard()
+
+    @track_llm_cost(tracker=tracker())
+    def handler() -> None:
+        with guard.reserve("0.2") as reservation:
+            report_usage("gpt-4o", Usage(input_tokens=1000, output_tokens=1000))
+        reservation.settle("0.1")
+
+    handler()
+
+    assert (spent(guard), held(guard)) == (0.1, 0)
+    assert not caplog.text
 
 
 def test_an_ended_reservation_is_freed() -> None:
