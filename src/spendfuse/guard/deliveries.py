@@ -11,6 +11,7 @@ from collections.abc import Callable
 from spendfuse.errors import UnavailableError
 from spendfuse.guard.backlog import Backlog, Release, Waiting
 from spendfuse.guard.breaker import Breaker
+from spendfuse.guard.errors import ReservationError
 from spendfuse.guard.outage_log import OutageLog
 from spendfuse.guard.step import Settle, Unseeded
 from spendfuse.guard.store import Store
@@ -103,16 +104,22 @@ class Deliveries:
         except Exception as error:
             # The thread's edge: one step that can't be taken must not stop all others.
             self._log.add("rejected")
-            logger.warning("reservation %s: %s", waiting.hold.id, error, exc_info=True)
+            is_answer = isinstance(error, ReservationError)
+            logger.warning("%s", error, exc_info=None if is_answer else error)
+            if is_answer:
+                self._succeed(attempt)
         else:
-            if self._breaker.succeed(attempt):
-                self._log.say_up()
+            self._succeed(attempt)
             if isinstance(outcome, Unseeded):
                 self._wait_for_counters(waiting, outcome)
                 return True
             self._log.add("delivered")
         self._finish(waiting)
         return True
+
+    def _succeed(self, attempt: int) -> None:
+        if self._breaker.succeed(attempt):
+            self._log.say_up()
 
     def _send(self, step: Settle | Release) -> object:
         if isinstance(step, Release):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from spendfuse.errors import UnavailableError
 from spendfuse.guard.backlog import MOST_WAITING, Backlog, Release
@@ -30,6 +30,17 @@ from spendfuse.guard.store import Store
 from spendfuse.metering.sinks.worker import EXIT_SECONDS, STOP, UNTIL_RUNG, Worker
 
 _Answer = TypeVar("_Answer")
+
+
+@runtime_checkable
+class _Leased(Protocol):
+    """A store with money at hand: as long as that lasts it needs nobody. None: it does."""
+
+    def reserve_at_once(self, step: Reserve) -> Granted | None: ...
+
+    def settle_at_once(self, step: Settle) -> Settled | None: ...
+
+    def release_at_once(self, hold: Hold) -> bool | None: ...
 
 
 class Fallback:
@@ -60,6 +71,7 @@ class Fallback:
         self.is_local = store.is_local
         self.takes_rates = store.takes_rates
         self._store = store
+        self._leased = store if isinstance(store, _Leased) else None
         self._clock = clock
         self._pauses = (first_pause_seconds, longest_pause_seconds)
         self._local_share_seconds = local_share_seconds
@@ -106,6 +118,8 @@ class Fallback:
             else:
                 self._succeed(attempt)
                 return outcome
+        elif self._leased is not None and (granted := self._leased.reserve_at_once(step)):
+            return granted
         return self._reserve_alone(step, is_unanswered=attempt is not None)
 
     def settle(self, step: Settle) -> Settled | Unseeded:
@@ -122,6 +136,8 @@ class Fallback:
                     if step.keep_nano_usd is None:
                         self._stand_in.forget(step.hold.id)
                 return outcome
+        elif self._leased is not None and (known := self._leased.settle_at_once(step)):
+            return known
         settled = self._stand_in.settle(step)
         if settled.kind != "again":
             self._wait(step)
@@ -141,6 +157,10 @@ class Fallback:
                 self._fail(attempt, error)
             else:
                 self._succeed(attempt)
+                return is_released
+        elif self._leased is not None:
+            is_released = self._leased.release_at_once(hold)
+            if is_released is not None:
                 return is_released
         return self._release_later(hold)
 
@@ -201,10 +221,11 @@ class Fallback:
                 hold = Hold(step.id, step.nano_usd, step.levels, step.rates)
                 self._wait(Release(hold, is_unanswered=True))
             raise
+        else:
+            self._log.add(how)
+            return granted
         finally:
             self._log.remind()
-        self._log.add(how)
-        return granted
 
     def _release_later(self, hold: Hold) -> bool:
         for each in self._backlog.of(hold.id):
