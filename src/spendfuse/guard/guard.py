@@ -89,6 +89,7 @@ class Guard:
             raise SettingsError(f"hold_seconds must be above 0, got {hold_seconds}")
         self._limits = LimitsInForce(limits)
         self._fuse = FuseInForce(fuse)
+        self._asks_fuse = fuse is not None
         self._store = MemoryStore() if store is None else store
         self._hold_seconds = hold_seconds
         self._now = now
@@ -144,7 +145,8 @@ class Guard:
             ReservationError: the id is used already, for something else.
             InputError: an amount, an attribute or a number of tokens can't be.
         """
-        self.check_fuse()
+        if self._asks_fuse:
+            self.check_fuse()
         at = self._now()
         call = None
         if estimate_usd is None:

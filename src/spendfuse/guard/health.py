@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -65,11 +66,27 @@ _COUNTS = tuple(
 )
 
 
+class _Tally:
+    """A count that threads add to without a lock: a step of ``itertools.count`` is one step."""
+
+    __slots__ = ("_looks", "add")
+
+    def __init__(self) -> None:
+        self.add = itertools.count().__next__
+        self._looks = 0
+
+    def value(self) -> int:
+        # Looking is a step too; one thread looks at a time.
+        value = self.add() - self._looks
+        self._looks += 1
+        return value
+
+
 class Counts:
     """The guard's counts; safe to share between threads."""
 
     def __init__(self) -> None:
-        self._counts = dict.fromkeys(_COUNTS, 0)
+        self._tallies = {name: _Tally() for name in _COUNTS}
         self._refused: dict[tuple[str, str], int] = {}
         self._observed: dict[str, int] = {}
         self._renew_lock()
@@ -79,8 +96,7 @@ class Counts:
         self._lock = threading.Lock()
 
     def add(self, name: str) -> None:
-        with self._lock:
-            self._counts[name] += 1
+        self._tallies[name].add()
 
     def refuse(self, error: RefusedError) -> None:
         key = (error.kind, _name(error))
@@ -94,7 +110,7 @@ class Counts:
     def health(self, *, fuse_unreadable: int, limits_unreadable: int) -> GuardHealth:
         with self._lock:
             return GuardHealth(
-                **self._counts,
+                **{name: tally.value() for name, tally in self._tallies.items()},
                 refused=dict(self._refused),
                 observed_over=dict(self._observed),
                 fuse_unreadable=fuse_unreadable,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import uuid
 from decimal import Decimal
 
@@ -486,6 +487,24 @@ def test_checking_holds_nothing() -> None:
         ("all", USD // 2, False),
         ("user", USD // 2, True),
     ]
+
+
+def test_counts_are_right_however_often_somebody_looks_and_whoever_counts() -> None:
+    guard = Guard([limit(9)])
+
+    def work() -> None:
+        for _ in range(200):
+            guard.reserve("0.001").settle("0.001")
+            guard.health()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+
+    assert (guard.health().reserved, guard.health().settled) == (800, 800)
+    assert spent(guard) == 0.8
 
 
 def test_budgets_of_one_name_would_share_a_counter() -> None:
