@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
 from typing import Any
 
 from metering_sinks import KeptRecords
+from unit.metering.asgi.raw import App, Message, Server, body, start
 
 from spendfuse.budget import Budget
 from spendfuse.fuse_state import FuseState
+from spendfuse.guard.asgi import GuardMiddleware
 from spendfuse.guard.guard import Guard
 from spendfuse.guard.memory import MemoryStore
 from spendfuse.guard.step import (
@@ -23,7 +26,7 @@ from spendfuse.guard.step import (
     Settled,
     Unseeded,
 )
-from spendfuse.metering import CostTracker, PriceBook
+from spendfuse.metering import CostTracker, PriceBook, report_usage
 from spendfuse.money import nano_usd, usd
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -77,3 +80,43 @@ def amounts(guard: Guard, **attributes: str) -> dict[str, tuple[Decimal, Decimal
         each.budget: (usd(each.spent_nano_usd), usd(each.held_nano_usd))
         for each in guard.check(**attributes)
     }
+
+
+def raising(error: BaseException, *before: Message) -> App:
+    """An app that sends these, and fails."""
+
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        for message in before:
+            await send(message)
+        raise error
+
+    return app
+
+
+def played(app: App, guard: Guard, scope: dict[str, Any] | None = None, **options: Any) -> Server:
+    """Play one request to ``app`` with the guard around it."""
+    server = Server()
+    server.play(GuardMiddleware(app, guard=guard, **options), scope)
+    return server
+
+
+def guarded(app: App, guard: Guard, sink: KeptRecords, **options: Any) -> GuardMiddleware:
+    """Return ``app`` with guard and meter around it, and a dime held for each request."""
+    return GuardMiddleware(
+        app, guard=guard, tracker=a_tracker(sink), **{"estimate_usd": "0.10", **options}
+    )
+
+
+def streaming(chunks: int, *, and_then: Sequence[Callable[[], object]] = ()) -> App:
+    """An app that streams, and reports a call with each chunk."""
+
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        await send(start())
+        for number in range(chunks):
+            report_usage("gpt-4o", CALL)
+            await send(body(b"%d" % number, more=True))
+        await send(body())
+        for each in and_then:
+            each()
+
+    return app

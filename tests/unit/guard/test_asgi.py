@@ -6,7 +6,7 @@ import asyncio
 import json
 
 import pytest
-from unit.guard.guarded_apps import a_budget, a_guard, tripped
+from unit.guard.guarded_apps import a_budget, a_guard, played, raising, tripped
 from unit.metering.asgi.raw import Server, a_scope, body, sending, start
 from unit.metering.integrations.recording import Recording
 
@@ -26,21 +26,6 @@ def reserving(guard, usd, **attributes):
             await send(message)
 
     return app
-
-
-def raising(error, *before):
-    async def app(_scope, _receive, send):
-        for message in before:
-            await send(message)
-        raise error
-
-    return app
-
-
-def played(app, guard, scope=None, **options):
-    server = Server()
-    server.play(GuardMiddleware(app, guard=guard, **options), scope)
-    return server
 
 
 def answer(server):
@@ -103,6 +88,14 @@ def test_what_a_route_is_refused_becomes_a_429_with_all_figures():
             },
         ],
     }
+
+
+def test_a_person_at_a_terminal_can_read_the_answer():
+    server = played(reserving(guard := a_guard(), "1.25"), guard)
+
+    lines = server.sent[1]["body"].decode().split("\n")
+    assert lines[:2] == ["{", '  "error": "budget_exceeded",']
+    assert lines[-2:] == ["}", ""]
 
 
 def test_a_spent_day_says_to_come_back_at_midnight():
@@ -188,8 +181,13 @@ def test_a_refusal_in_a_task_group_of_the_app_is_answered_as_well():
     guard = a_guard()
 
     async def app(_scope, _receive, _send):
+        async with asyncio.TaskGroup() as outer:
+            outer.create_task(two_calls())
+
+    async def two_calls():
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(guard.reserve_async("1.50"))
+            for _ in range(2):
+                tasks.create_task(guard.reserve_async("1.50"))
 
     status, _, told = answer(played(app, guard))
 
@@ -224,50 +222,6 @@ def test_lifespan_is_not_guarded():
     server = played(sending(started), a_guard(fuse=tripped), {"type": "lifespan"})
 
     assert server.sent == [started]
-
-
-def test_a_websocket_is_refused_with_the_same_answer_where_the_server_can():
-    scope = a_scope("websocket", extensions={"websocket.http.response": {}})
-
-    server = played(sending(), a_guard(fuse=tripped), scope)
-
-    first, last = server.sent
-    assert first["type"] == "websocket.http.response.start"
-    assert first["status"] == 503
-    assert last["type"] == "websocket.http.response.body"
-    assert json.loads(last["body"])["error"] == "fuse_tripped"
-
-
-@pytest.mark.parametrize("extensions", [{}, None])
-def test_a_websocket_is_closed_with_1013_elsewhere(extensions):
-    scope = a_scope("websocket", extensions=extensions)
-
-    server = played(sending(), a_guard(fuse=tripped), scope)
-
-    assert server.sent == [{"type": "websocket.close", "code": 1013, "reason": "fuse_tripped"}]
-
-
-def test_an_accepted_websocket_is_closed_with_1013_when_it_is_refused():
-    guard = a_guard()
-    accept, message = {"type": "websocket.accept"}, {"type": "websocket.send", "text": "hi"}
-    scope = a_scope("websocket", extensions={"websocket.http.response": {}})
-    refused = GuardDownError("organisation", "down")
-
-    server = played(raising(refused, accept, message), guard, scope)
-
-    closed = {"type": "websocket.close", "code": 1013, "reason": "guard_down"}
-    assert server.sent == [accept, message, closed]
-
-
-def test_a_websocket_is_not_closed_twice():
-    closing = ({"type": "websocket.accept"}, {"type": "websocket.close", "code": 1000})
-
-    with pytest.raises(GuardDownError):
-        played(
-            raising(GuardDownError("organisation", "down"), *closing),
-            a_guard(),
-            a_scope("websocket"),
-        )
 
 
 def test_odd_names_can_be_told():

@@ -13,9 +13,9 @@ from spendfuse.guard.health import BudgetGauge
 from spendfuse.guard.memory import MemoryStore
 
 
-def emitted(guard):
+def emitted(guard, **options):
     stream = io.StringIO()
-    assert emit_gauges(guard, stream, now=lambda: NOW)
+    assert emit_gauges(guard, stream, now=lambda: NOW, **options)
     return [json.loads(line, parse_float=Decimal) for line in stream.getvalue().splitlines()]
 
 
@@ -52,9 +52,14 @@ def test_a_budget_is_a_line_with_its_dollars_to_the_nano_dollar():
 def test_a_ledger_that_is_ahead_is_a_drift_below_zero():
     gauge = BudgetGauge("organisation", "2026-11", 10**9, 0, 0, -250_000_001)
 
-    line = json.loads(gauge_line(gauge, at=NOW, namespace="Mine"), parse_float=Decimal)
+    line = json.loads(gauge_line(gauge, at=NOW), parse_float=Decimal)
 
     assert line["BudgetDrift"] == Decimal("-0.250000001")
+
+
+def test_the_lines_may_have_a_namespace_of_the_apps_own():
+    (line,) = emitted(a_guard(), namespace="Mine")
+
     assert line["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "Mine"
 
 

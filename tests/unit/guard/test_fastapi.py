@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 import pytest
-from fastapi import BackgroundTasks, Depends, FastAPI, Header, HTTPException, WebSocket
+from fastapi import BackgroundTasks, Depends, FastAPI, Header, HTTPException, Request, WebSocket
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import StreamingResponse
 from fastapi.testclient import TestClient
@@ -256,6 +256,36 @@ def test_middleware_within_sees_a_refusal_as_a_response(guard):
 
     assert response.status_code == 429
     assert response.headers["access-control-allow-origin"] == "https://app.example"
+
+
+def test_an_app_may_be_reserved_as_a_whole(guard, sink):
+    app = FastAPI()
+    install(
+        app,
+        guard,
+        a_tracker(sink),
+        user=lambda scope: Request(scope).headers["x-user"],
+        attributes=lambda _scope: {"team": "search"},
+        estimate_usd="0.10",
+        always_open=["/health"],
+    )
+    seen = []
+
+    @app.post("/chat")
+    async def chat(request: Request):
+        seen.append(request.state.reservation.held_usd)
+        report_usage("gpt-4o", CALL)
+
+    @app.post("/health")
+    async def health(request: Request):
+        seen.append(hasattr(request.state, "reservation"))
+
+    posted(app)
+    posted(app, "/health")
+
+    assert seen == [Decimal("0.1"), False]
+    assert amounts(guard, user="u1")["each-user"] == (CALL_USD, ZERO)
+    assert sink.records[0].attributes["team"] == "search"
 
 
 def test_one_dependency_in_two_places_of_a_route_reserves_once(app, guard):

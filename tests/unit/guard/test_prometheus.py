@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import prometheus_client
 import pytest
@@ -91,8 +92,26 @@ def test_what_the_guard_could_not_do_is_counted():
     assert found["llm_guard_store_failures_total",] == 0
 
 
+def test_each_scrape_asks_anew():
+    guard = a_guard()
+    collector = GuardCollector(guard)
+    registry = prometheus_client.CollectorRegistry()
+    registry.register(collector)
+
+    def spent():
+        return registry.get_sample_value("llm_budget_spent_dollars", {"budget": "organisation"})
+
+    guard.reserve("0.5").settle("0.5")
+    assert spent() == 0.5
+    guard.reserve("0.25").settle("0.25")
+    assert spent() == 0.75
+
+
 class Broken(MemoryStore):
+    looks = 0
+
     def look(self, counters):
+        self.looks += 1
         raise RuntimeError("a bug in the store")
 
 
@@ -106,6 +125,28 @@ class Hanging(MemoryStore):
         self.looks += 1
         self.goes_on.wait(20)
         return super().look(counters)
+
+
+def test_a_scrape_waits_for_a_store_that_takes_its_time():
+    class Slow(MemoryStore):
+        def look(self, counters):
+            time.sleep(0.05)
+            return super().look(counters)
+
+    guard = a_guard(store=Slow())
+    guard.reserve("0.5")
+
+    assert scraped(guard)["llm_budget_held_dollars", "organisation"] == 0.5
+
+
+def test_a_store_that_fails_is_asked_again_at_the_next_scrape():
+    store = Broken()
+    collector = GuardCollector(a_guard(store=store), max_wait_seconds=0.5)
+
+    for _ in range(3):
+        list(collector.collect())
+
+    assert store.looks == 3
 
 
 def test_a_store_that_fails_does_not_break_a_scrape():
