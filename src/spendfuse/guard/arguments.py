@@ -28,7 +28,13 @@ class Arguments:
 
     def __init__(self, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
         self._name = getattr(function, "__qualname__", type(function).__name__)
-        self._signature = inspect.signature(function)
+        try:
+            self._signature = inspect.signature(function)
+        except ValueError as error:
+            raise SettingsError(
+                f"{function!r} does not say what its arguments are; decorate a function of yours "
+                "that calls it"
+            ) from error
         self._parameters = self._signature.parameters
         self._rest = next(
             (n for n, p in self._parameters.items() if p.kind is inspect.Parameter.VAR_KEYWORD),

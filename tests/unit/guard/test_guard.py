@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 import threading
 import uuid
 from decimal import Decimal
@@ -8,6 +10,7 @@ from decimal import Decimal
 import pytest
 from unit.guard.guards import NOON, USD, Clock, FarStore, held, limit, spent
 
+import spendfuse.guard
 from spendfuse.budget import Limits, Rate
 from spendfuse.errors import InputError, SettingsError, UnavailableError
 from spendfuse.fuse_state import FuseState
@@ -322,11 +325,12 @@ def test_the_same_id_holds_once() -> None:
     guard = Guard([limit(1)])
 
     first = guard.reserve("0.7", hold_id="a")
+    reserved = guard.health().reserved
     second = guard.reserve("0.7", hold_id="a")
 
     assert held(guard) == 0.7
     assert (first.is_again, second.is_again) == (False, True)
-    assert guard.health().reserved == 1
+    assert (reserved, guard.health().reserved) == (1, 1)
     with pytest.raises(ReservationError):
         guard.reserve("0.6", hold_id="a")
 
@@ -517,3 +521,24 @@ def test_a_hold_must_last() -> None:
         Guard([limit()], hold_seconds=0)
     with pytest.raises(SettingsError, match="hold_seconds"):
         Guard([limit()], hold_seconds=math.nan)
+
+
+def test_importing_the_guard_loads_no_vendor() -> None:
+    vendors = {"valkey", "boto3", "fastapi", "prometheus_client", "genai_prices", "yaml", "httpx"}
+    code = "import sys, spendfuse.guard; print(*sys.modules)"
+
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+
+    assert not vendors & set(loaded.stdout.split())
+
+
+@pytest.mark.parametrize("name", spendfuse.guard.__all__)
+def test_every_name_that_is_offered_is_there(name: str) -> None:
+    assert getattr(spendfuse.guard, name).__name__ == name
+
+
+def test_a_name_that_is_not_offered_is_missing() -> None:
+    with pytest.raises(AttributeError, match="NoStore"):
+        spendfuse.guard.NoStore  # noqa: B018

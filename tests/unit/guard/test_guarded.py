@@ -409,6 +409,11 @@ def test_only_functions_and_guards_will_do() -> None:
         guarded(a_guard(), "0.2")(5)
 
 
+def test_a_builtin_that_does_not_say_its_arguments_is_refused_when_decorating() -> None:
+    with pytest.raises(SettingsError, match="does not say"):
+        guarded(a_guard(), "0.2")(min)
+
+
 def test_a_call_with_wrong_arguments_fails_as_ever_and_holds_nothing() -> None:
     guard = a_guard()
     both = [guarded(guard, "0.2")(plain), guarded(guard, "0.2", user=lambda what: what)(plain)]
