@@ -7,7 +7,7 @@ every store to it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from spendfuse.guard.step import (
     Granted,
@@ -80,3 +80,17 @@ class Store(Protocol):
     def close(self) -> None:
         """Give back what is borrowed, and let go of threads and connections."""
         ...
+
+
+@runtime_checkable
+class AtOnce(Protocol):
+    """What a store has that waits for a network only now and then: steps that never do.
+
+    They answer as those of ``Store``, or None: nothing was done, and the step itself would wait.
+    """
+
+    def reserve_at_once(self, step: Reserve) -> Granted | None: ...
+
+    def settle_at_once(self, step: Settle) -> Settled | None: ...
+
+    def release_at_once(self, hold: Hold) -> bool | None: ...

@@ -8,10 +8,12 @@ are then expected to fail in just that way.
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 import valkey_servers
@@ -19,6 +21,8 @@ from guard_table import WallClock, a_store, empty, guard_table
 
 from spendfuse.errors import SettingsError
 from spendfuse.guard.dynamodb import CLOCK_MARGIN_SECONDS
+from spendfuse.guard.lease import Pace
+from spendfuse.guard.leased import LeasedStore
 from spendfuse.guard.memory import MemoryStore
 from spendfuse.guard.step import Standing
 from spendfuse.guard.store import Store
@@ -166,9 +170,69 @@ def valkey() -> Iterator[Rig]:
     store.close()
 
 
+@contextmanager
+def leased_valkey() -> Iterator[Rig]:
+    server, deployment = valkey_servers.shared(), f"contract-{next(_numbers)}"
+
+    def a_store() -> LeasedStore:
+        shared = ValkeyStore(server.url, deployment=deployment, timeout_seconds=5.0)
+        return LeasedStore(shared, pace=Pace(sync_seconds=0.05))
+
+    store, others = a_store(), list[LeasedStore]()
+
+    def another() -> LeasedStore:
+        others.append(a_store())
+        return others[-1]
+
+    def settle_up() -> None:
+        for each in (store, *others):
+            each.sync()
+
+    yield Rig(store, another=another, settle_up=settle_up, counts_to=MOST_NANO_USD)
+    for each in (store, *others):
+        each.close()
+
+
 NO_RATES = {"test_rates": Gap("it keeps no sliding windows", SettingsError)}
+
+
+@contextmanager
+def leased(pace: Pace) -> Iterator[Rig]:
+    clock = HandClock()
+    store = LeasedStore(MemoryStore(clock=clock), pace=pace, clock=clock)
+
+    def let_pass(seconds: float) -> None:
+        # Its thread would have come round in all these seconds.
+        while seconds > 0:
+            step = min(seconds, pace.lease_seconds / 4)
+            clock.let_pass(step)
+            store.sync()
+            seconds -= step
+
+    # What the shared store loses, a process that borrowed from it still knows: tests/unit/guard has
+    # that case.
+    yield Rig(store, let_pass, is_time_real=False, slack_seconds=0.0)
+    store.close()
+
+
 STORES: Sequence[StoreUnderTest] = (
     StoreUnderTest("memory", memory, examples=150, steps=50),
     StoreUnderTest("dynamodb", dynamodb, gaps=NO_RATES, examples=10, steps=20),
     StoreUnderTest("valkey", valkey),
+    StoreUnderTest(
+        "leased",
+        partial(leased, Pace(sync_seconds=math.inf)),
+        gaps=NO_RATES,
+        examples=40,
+        steps=50,
+    ),
+    StoreUnderTest(
+        "leased-eagerly",
+        # Whatever there is, from the first request on: the shared store is asked least often.
+        partial(leased, Pace(sync_seconds=math.inf, first_requests=4, share=1)),
+        gaps=NO_RATES,
+        examples=40,
+        steps=50,
+    ),
+    StoreUnderTest("leased-valkey", leased_valkey, gaps=NO_RATES, examples=10),
 )

@@ -1,0 +1,86 @@
+"""Requests that the shared store decides about as they are: the first, and those near the limit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from spendfuse.errors import UnavailableError
+from spendfuse.guard.errors import ReservationError
+from spendfuse.guard.lease import Purse
+from spendfuse.guard.lender import Lender
+from spendfuse.guard.local_holds import LocalHold
+from spendfuse.guard.local_steps import LocalSteps
+from spendfuse.guard.step import Granted, Refused, Reserve, Unseeded, is_short
+from spendfuse.guard.store import Store
+
+
+class DirectRequests:
+    """Hands requests on, once all is returned that lies idle here and might do for them."""
+
+    def __init__(self, shared: Store, local: LocalSteps, lender: Lender) -> None:
+        self._shared = shared
+        self._local = local
+        self._lender = lender
+
+    def reserve(self, purse: Purse, step: Reserve) -> Granted | Refused | Unseeded:
+        """Let the shared store decide about a request as it is."""
+        local = LocalHold.in_shared_store(step, self._local.clock())
+        with self._local.lock:
+            granted = self._local.again(step)
+            if granted is not None:
+                return granted
+            # From now on the shared store is asked about this id, whoever comes with it.
+            self._local.holds.by_id[step.id] = local
+        is_known = False
+        try:
+            outcome = self._ask(purse, step)
+            is_known = isinstance(outcome, Granted)
+        except (UnavailableError, ReservationError):
+            # It may have been granted, now or before.
+            is_known = True
+            raise
+        finally:
+            with self._local.lock:
+                if is_known:
+                    self._local.holds.add(local, step.hold_seconds)
+                else:
+                    self._local.holds.forget(local)
+        return outcome
+
+    def _ask(self, purse: Purse, step: Reserve) -> Granted | Refused | Unseeded:
+        if purse.room > 0 and purse.levels:
+            self._lender.settle_up(purse, 0)
+        refusing = [each.counter for each in step.levels if each.mode != "observe"]
+        with self._local.lock:
+            self._local.holds.sweep(self._local.clock())
+            idle = self._local.purses.idle(refusing)
+        version = purse.version
+        # Nothing is refused, or lowered, for want of money that lies idle here.
+        first = step._replace(least_nano_usd=step.nano_usd, calls_in=False) if idle else step
+        outcome = self._shared.reserve(first)
+        if isinstance(outcome, Refused) and idle:
+            self._give_back(idle, step, outcome)
+            version = purse.version
+            outcome = self._shared.reserve(step)
+        if isinstance(outcome, Unseeded):
+            return outcome
+        with self._local.lock:
+            if purse.version == version and not purse.unsent:
+                purse.hear(outcome.standings)
+            if isinstance(outcome, Granted):
+                return outcome
+            seen = [
+                self._local.purses.as_seen_here(level.counter, standing)
+                for level, standing in zip(step.levels, outcome.standings, strict=True)
+            ]
+        return outcome._replace(standings=tuple(seen))
+
+    def _give_back(self, idle: Sequence[Purse], step: Reserve, refused: Refused) -> None:
+        short = {
+            level.counter
+            for level, standing in zip(step.levels, refused.standings, strict=True)
+            if is_short(level, standing, step.nano_usd)
+        }
+        for purse in idle:
+            if any(level.counter in short for level in purse.levels):
+                self._lender.settle_up(purse, 0)

@@ -1,0 +1,196 @@
+"""The requests that a process decided itself: which of them run, and which ids are finished.
+
+Figures change under the store's lock only.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from collections import deque
+
+from spendfuse.guard.errors import ReservationError
+from spendfuse.guard.lease import Purse
+from spendfuse.guard.step import Hold, Reserve, Settle, Settled
+from spendfuse.guard.store import LATE_SECONDS, REMEMBERED_SECONDS
+from spendfuse.money import usd
+
+MOST_KNOWN = 100_000
+"""Above this many ids the finished ones are forgotten sooner, the oldest first."""
+
+_NEVER = math.inf
+
+SHARED = "in the shared store"
+"""Whatever it is there."""
+HELD = "held"
+SETTLED = "settled"
+RELEASED = "released"
+EXPIRED = "expired"
+
+
+class LocalHold:
+    """Money held for a request, out of a purse."""
+
+    __slots__ = ("asked", "due", "final", "held", "hold", "part", "purse", "state", "until")
+
+    def __init__(self, hold: Hold, asked: int, purse: Purse | None, until: float) -> None:
+        self.hold = hold
+        self.asked = asked
+        self.held = hold.nano_usd
+        self.purse = purse
+        """None: the shared store holds it, and knows what became of it."""
+        self.until = until
+        self.due = until
+        """When it is looked at next; never once it has ended."""
+        self.state = HELD
+        self.final = 0
+        self.part = 0
+
+    @classmethod
+    def in_shared_store(cls, step: Reserve, now: float) -> LocalHold:
+        """Return the mark of an id that the shared store is asked about."""
+        hold = Hold(step.id, step.nano_usd, step.levels)
+        local = cls(hold, step.nano_usd, None, now + step.hold_seconds)
+        local.state = SHARED
+        local.until += REMEMBERED_SECONDS
+        return local
+
+    def check_again(self, step: Reserve) -> None:
+        """Raise ReservationError if the same id can't be reserved like this again."""
+        if self.state != HELD:
+            raise ReservationError(
+                f"reservation {step.id} is {self.state}; a new one needs a new id"
+            )
+        if self.asked != step.nano_usd:
+            raise ReservationError(
+                f"reservation {step.id} was made for ${usd(self.asked)}, and now for "
+                f"${usd(step.nano_usd)}; a new one needs a new id"
+            )
+        if [each.counter for each in self.hold.levels] != [each.counter for each in step.levels]:
+            raise ReservationError(
+                f"reservation {step.id} was made for other budgets; a new one needs a new id"
+            )
+
+    def is_counted(self, step: Settle) -> bool:
+        """Return whether the step was taken before; raise ReservationError if it never can be."""
+        if step.keep_nano_usd is not None and step.part <= self.part:
+            return True
+        if self.state != SETTLED:
+            return False
+        if step.keep_nano_usd is not None:
+            raise ReservationError(
+                f"reservation {self.hold.id} is settled; no part {step.part} can follow"
+            )
+        if step.nano_usd != self.final:
+            raise ReservationError(
+                f"reservation {self.hold.id} was settled with ${usd(self.final)}, and now with "
+                f"${usd(step.nano_usd)}; the first one counts"
+            )
+        return True
+
+
+class LocalHolds:
+    """All of them by id: none lasts longer than its time, and none is remembered forever."""
+
+    def __init__(self) -> None:
+        self.by_id: dict[str, LocalHold] = {}
+        self.queues: dict[float, deque[LocalHold]] = {}
+        """By their hold time: each queue is in the order in which they end."""
+        self._prolonged: list[tuple[float, int, LocalHold]] = []
+        self._finished: deque[LocalHold] = deque()
+        self._expired: deque[LocalHold] = deque()
+        self._numbers = itertools.count()
+
+    def add(self, local: LocalHold, hold_seconds: float) -> None:
+        """Know a hold from now on."""
+        self.by_id[local.hold.id] = local
+        queue = self.queues.get(hold_seconds)
+        if queue is None:
+            queue = self.queues[hold_seconds] = deque()
+        queue.append(local)
+
+    def settle(self, local: LocalHold, step: Settle, now: float) -> Settled:
+        """Count a cost in the purse. The hold's own, and all that it may turn out to be."""
+        purse = local.purse
+        if purse is None or local.is_counted(step):
+            return Settled("again")
+        is_late = local.state != HELD
+        keep = step.keep_nano_usd
+        kept = 0 if keep is None else min(keep, local.held)
+        let_go = local.held - kept
+        local.held = kept
+        purse.held -= let_go
+        purse.spent += step.nano_usd
+        purse.room += let_go - step.nano_usd
+        if keep is None:
+            local.state, local.final = SETTLED, step.nano_usd
+            local.until = now + REMEMBERED_SECONDS
+        else:
+            local.part = step.part
+            if not is_late:
+                local.until = now + step.hold_seconds
+                if local.until < local.due:
+                    self._prolong(local)
+        return Settled("late" if is_late else "settled")
+
+    def release(self, local: LocalHold, now: float) -> bool:
+        """Give a hold back to the purse; False if it ended before."""
+        if local.state != HELD:
+            return False
+        self._end(local, RELEASED, now + REMEMBERED_SECONDS)
+        return True
+
+    def sweep(self, now: float) -> None:
+        """End what is over, and forget what was finished long ago."""
+        for seconds, queue in list(self.queues.items()):
+            while queue and (queue[0].due <= now or queue[0].due == _NEVER):
+                self._over(queue.popleft(), now)
+            if not queue:
+                del self.queues[seconds]
+        while self._prolonged and self._prolonged[0][0] <= now:
+            until, _, local = heapq.heappop(self._prolonged)
+            if local.due == until:
+                self._over(local, now)
+        for finished in (self._finished, self._expired):
+            while finished and finished[0].until <= now:
+                self.forget(finished.popleft())
+        if len(self.by_id) > MOST_KNOWN:
+            self._forget_sooner()
+
+    def _forget_sooner(self) -> None:
+        for queue in (self._finished, *self.queues.values(), self._expired):
+            while queue and len(self.by_id) > MOST_KNOWN:
+                local = queue.popleft()
+                if local.state == HELD:
+                    self._prolong(local)
+                else:
+                    self.forget(local)
+
+    def _over(self, local: LocalHold, now: float) -> None:
+        if local.due == _NEVER:
+            return
+        if local.state == HELD and local.until > now:
+            self._prolong(local)
+            return
+        ended = self._finished
+        if local.state == HELD:
+            self._end(local, EXPIRED, now + LATE_SECONDS)
+            ended = self._expired
+        local.due = _NEVER
+        ended.append(local)
+
+    def forget(self, local: LocalHold) -> None:
+        if self.by_id.get(local.hold.id) is local:
+            del self.by_id[local.hold.id]
+
+    def _prolong(self, local: LocalHold) -> None:
+        """Look at a hold at its end, wherever it stands in its queue."""
+        local.due = local.until
+        heapq.heappush(self._prolonged, (local.until, next(self._numbers), local))
+
+    def _end(self, local: LocalHold, state: str, until: float) -> None:
+        if local.purse is not None:
+            local.purse.held -= local.held
+            local.purse.room += local.held
+        local.held, local.state, local.until = 0, state, until
