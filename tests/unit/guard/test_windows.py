@@ -168,6 +168,18 @@ def test_windows_are_kept_as_long_as_they_count_and_not_much_longer() -> None:
     assert len(windows) == 1
 
 
+@pytest.mark.parametrize("first", range(2 * BUCKETS))
+def test_a_window_that_nobody_asked_for_is_there_as_long_as_it_counts(first: int) -> None:
+    windows = Windows()
+    for slot in range(first + BUCKETS):
+        windows.of("another", slot)
+        if slot == first:
+            windows.of("user", slot).add(100, slot)
+
+    last = first + BUCKETS - 1
+    assert windows.of("user", last).wait_seconds(1, LIMIT, last * BUCKET_SECONDS) > 0
+
+
 @given(st.lists(st.integers(0, 20), min_size=2, max_size=60))
 def test_forgetting_windows_forgets_nothing_that_counts(gaps: list[int]) -> None:
     windows, kept, slot = Windows(), Window(0), 0
