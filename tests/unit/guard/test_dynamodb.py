@@ -159,6 +159,16 @@ def test_two_who_settle_with_different_amounts_charge_the_first_one(client, stor
     assert look(store, level()) == [Standing(25, 0)]
 
 
+def test_a_new_part_after_the_final_settle_is_a_mistake_whatever_its_amount(store) -> None:
+    hold = held(store, "a", 60, level())
+    settle(store, hold, 25)
+
+    with pytest.raises(ReservationError, match="part 1"):
+        settle(store, hold, 25, keep_nano_usd=10, part=1)
+
+    assert look(store, level()) == [Standing(25, 0)]
+
+
 def test_a_release_that_a_settle_overtook_does_nothing(client, store, other) -> None:
     hold = held(other, "a", 60, level())
     client.before["transact_write_items"] = [lambda: settle(other, hold, 25)]
