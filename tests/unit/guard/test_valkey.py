@@ -331,3 +331,36 @@ def test_many_counters_are_looked_at(store) -> None:
 
     names = [a_level(f"b{number}").counter for number in range(1_100)]
     assert [n for n, each in enumerate(store.look(names)) if each is not None] == [600]
+
+
+def test_a_window_slides_by_the_server_s_clock(server, store, deployment) -> None:
+    held(store, "a", 60, rates=(a_rate(),))
+    hold = held(store, "b", 40, rates=(a_rate(),))
+    (wait,) = reserve(store, "c", 1, rates=(a_rate(),)).rate_waits
+    assert 55 <= wait <= 65
+
+    _age_window(server, deployment, slots=12)
+    (wait,) = reserve(store, "c", 1, rates=(a_rate(),)).rate_waits
+    assert 0 < wait <= 5
+
+    _age_window(server, deployment, slots=1)
+    assert held(store, "c", 100, rates=(a_rate(),)).nano_usd == 100
+    settle(store, hold, 0)
+    assert isinstance(reserve(store, "d", 1, rates=(a_rate(),)), Refused)
+    with server.client() as client:
+        assert client.hlen(_window(deployment)) == 1
+
+
+def _window(deployment: str) -> str:
+    return f"spendfuse:{{{deployment}}}:r:{a_rate().counter}"
+
+
+def _age_window(server: Server, deployment: str, *, slots: int) -> None:
+    """Have what is counted be counted so many buckets earlier."""
+    with server.client() as client:
+        amounts = client.hgetall(_window(deployment))
+        client.delete(_window(deployment))
+        client.hset(
+            _window(deployment),
+            mapping={int(slot) - slots: amount for slot, amount in amounts.items()},
+        )
