@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from spendfuse.guard.step import Level
     from spendfuse.metering.sinks.wiring import Wiring
 
+logger = logging.getLogger(__name__)
+
 VARIABLES: Mapping[str, str] = {
     "SPENDFUSE_DEPLOYMENT": "the deployment's name; its processes share the counters",
     "SPENDFUSE_GUARD_STORE": "memory, valkey://host:6379/0 or dynamodb:table; leased+ before it",
@@ -39,6 +42,9 @@ VARIABLES: Mapping[str, str] = {
 LIMITS_MAX_AGE_SECONDS = 4.0
 """So that a changed limit holds within five seconds, its way through the table included."""
 FUSE_MAX_AGE_SECONDS = 2.0
+_NO_RATES = (
+    "rates in dollars a minute need SPENDFUSE_GUARD_STORE memory or valkey://…, without leased+"
+)
 _MEMORY = "memory"
 _LEASED = "leased+"
 _VALKEY = ("valkey", "valkeys", "redis", "rediss", "unix")
@@ -75,7 +81,8 @@ def connect(
     """
     environ = os.environ if environ is None else environ
     parts = _Parts(environ, dynamodb)
-    limits, store, fuse = parts.limits(), parts.store(), parts.fuse()
+    store = parts.store()
+    limits, fuse = parts.limits(takes_rates=store.takes_rates), parts.fuse()
     tracker = tracker_from_env(environ, wiring=wiring)
     return Connection(
         Guard(
@@ -98,8 +105,20 @@ class _Parts:
         self.deployment = environ.get("SPENDFUSE_DEPLOYMENT") or "spendfuse"
         self._ledger_table = environ.get("SPENDFUSE_LEDGER_TABLE")
 
-    def limits(self) -> Callable[[], Limits]:
-        """Return the limits in force: the file's or the deployed ones, and what was set since."""
+    def limits(self, *, takes_rates: bool) -> Callable[[], Limits]:
+        """Return the limits in force: the file's or the deployed ones, and what was set since.
+
+        Rates that the store can't keep are a mistake at the start. Deployed later they must not
+        stop an app that runs: then they are left out, and the log says so.
+        """
+        source = self._limits()
+        if takes_rates:
+            return source
+        if source().rates:
+            raise SettingsError(f"{_NO_RATES}; take the rates out of the budgets, or change it")
+        return _WithoutRates(source)
+
+    def _limits(self) -> Callable[[], Limits]:
         file = self._environ.get("SPENDFUSE_BUDGETS")
         configured = _limits_in(Path(file)) if file else None
         if self._ledger_table is None:
@@ -235,6 +254,31 @@ class _Parts:
         if self._dynamodb is None:
             self._dynamodb = _dynamodb_client()
         return self._dynamodb
+
+
+class _WithoutRates:
+    """Limits for a store that keeps no rates."""
+
+    def __init__(self, source: Callable[[], Limits]) -> None:
+        self._source = source
+        self._last = self._kept = source()
+
+    def __call__(self) -> Limits:
+        limits = self._source()
+        if limits is not self._last:
+            if limits.rates and not self._last.rates:
+                logger.error("%s; they are not enforced here", _NO_RATES)
+            # The same object as long as nothing changes: the guard compiles it once.
+            self._last, self._kept = limits, limits._replace(rates=())
+        return self._kept
+
+    @property
+    def failures(self) -> int:
+        return int(getattr(self._source, "failures", 0))
+
+    def would_wait(self) -> bool:
+        asked = getattr(self._source, "would_wait", None)
+        return bool(asked()) if asked is not None else False
 
 
 def _limits_in(file: Path) -> Limits:

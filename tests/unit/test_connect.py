@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -15,8 +16,8 @@ from aws_tables import aws, make_table
 from botocore.exceptions import EndpointConnectionError
 from moto import mock_aws
 
-from spendfuse.budget import Budget, Override
-from spendfuse.connect import VARIABLES, Connection, connect
+from spendfuse.budget import Budget, Override, Rate
+from spendfuse.connect import VARIABLES, Connection, _Parts, connect
 from spendfuse.definitions import Definitions, FuseDefinition
 from spendfuse.errors import SettingsError, UnavailableError
 from spendfuse.fuse.dynamodb import DynamoFuse
@@ -244,6 +245,33 @@ def test_a_password_file_that_is_not_there_is_named(budgets: str, tmp_path: Path
     }
     with pytest.raises(SettingsError, match=r"SPENDFUSE_VALKEY_PASSWORD_FILE: .*FileNotFoundError"):
         connect(environ)
+
+
+def test_rates_that_the_store_can_t_keep_are_a_mistake_at_the_start(
+    dynamodb: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "budgets.json"
+    file.write_text(json.dumps({**FILE, "rates": [{"name": "burst", "usd_per_minute": 1}]}))
+    environ = {**PRINT, "SPENDFUSE_BUDGETS": str(file), "SPENDFUSE_GUARD_STORE": "dynamodb:guards"}
+
+    with pytest.raises(SettingsError, match="rates in dollars a minute need"):
+        connect(environ, dynamodb=dynamodb)
+
+
+def test_rates_deployed_later_stop_no_app(
+    dynamodb: Any, opened: list[Connection], caplog: pytest.LogCaptureFixture
+) -> None:
+    stored = DynamoOverrides(dynamodb, "ledger")
+    stored.put_definitions(DEFINITIONS, datetime.now(UTC))
+    limits = _Parts({**DEPLOYED}, dynamodb).limits(takes_rates=False)
+    kept = limits()
+    stored.put_definitions(replace(DEFINITIONS, rates=(Rate("burst", 10**9),)), datetime.now(UTC))
+    limits._source.refresh()  # type: ignore[attr-defined]
+
+    assert kept.rates == ()
+    assert limits().rates == ()
+    assert limits() is limits()
+    assert "they are not enforced here" in caplog.text
 
 
 def test_every_variable_is_in_the_docs() -> None:

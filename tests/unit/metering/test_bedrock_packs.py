@@ -14,9 +14,9 @@ from spendfuse.bedrock_rules import BedrockRules
 from spendfuse.ledger.pack import MAX_ID_BYTES, Pack, read_pack
 from spendfuse.metering.bedrock_log import Delivery, metered, read_delivery
 from spendfuse.metering.bedrock_packs import packs
-from spendfuse.metering.sinks.packing import MAX_PACK_KEYS
 from spendfuse.metering.price_book import PriceBook
 from spendfuse.metering.record import Record
+from spendfuse.metering.sinks.packing import MAX_PACK_KEYS
 
 NOW = datetime(2026, 11, 21, 10, 5, tzinfo=UTC)
 AT = NOW - timedelta(minutes=5)
