@@ -193,7 +193,7 @@ class Reservation:
     def _cut_off(self) -> int:
         if self._call is None:
             return self.hold.nano_usd
-        return min(self._call.nano_usd(0), self.hold.nano_usd)
+        return self._call.nano_usd(0)
 
 
 class Reserving:

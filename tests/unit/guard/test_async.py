@@ -10,6 +10,7 @@ import time
 import pytest
 from unit.guard.guards import FarStore, book, call, held, limit, spent
 
+from spendfuse.budget import Limits
 from spendfuse.errors import SettingsError
 from spendfuse.fuse_state import FuseState
 from spendfuse.guard import (
@@ -19,7 +20,7 @@ from spendfuse.guard import (
     GuardDownError,
     MemoryStore,
 )
-from spendfuse.metering import attributed
+from spendfuse.metering import PriceBook, attributed
 
 
 def far_guard(*budgets, **options) -> tuple[Guard, FarStore]:
@@ -317,6 +318,46 @@ def test_a_fuse_that_must_be_read_is_read_in_a_thread() -> None:
     assert all(each.startswith("spendfuse-guard") for each in fuse.threads)
 
 
+def test_limits_that_must_be_read_are_read_in_a_thread() -> None:
+    limits = _Refreshing(Limits((limit(),)))
+    guard = Guard(limits)
+    limits.threads.clear()
+
+    asyncio.run(guard.reserve_async("0.1"))
+
+    assert [each.rpartition("_")[0] for each in limits.threads] == ["spendfuse-guard"]
+
+
+def test_the_price_book_is_opened_in_a_thread(monkeypatch) -> None:
+    threads = []
+
+    def standard() -> PriceBook:
+        threads.append(threading.current_thread().name)
+        return prices
+
+    prices = book()
+    monkeypatch.setattr(PriceBook, "standard", standard)
+
+    asyncio.run(Guard([limit()]).reserve_async(model="gpt-4o", prompt=5))
+
+    assert [each.rpartition("_")[0] for each in threads] == ["spendfuse-guard"]
+
+
+def test_what_is_called_after_an_async_with_is_outside() -> None:
+    guard = Guard([limit()])
+
+    async def work() -> None:
+        async with guard.reserving("0.2"):
+            call()
+        async with await guard.reserve_async("0.2"):
+            call()
+        call()
+
+    asyncio.run(work())
+
+    assert spent(guard) == 0.025
+
+
 def test_a_closed_guard_says_so() -> None:
     guard, _ = far_guard()
     guard.close()
@@ -335,6 +376,7 @@ def test_closing_waits_for_what_runs() -> None:
         await until(lambda: spent(guard) == 0.1)
         threading.Timer(0.05, store.answers.set).start()
         guard.close()
+        assert store.answers.is_set()
         await task
 
     asyncio.run(work())

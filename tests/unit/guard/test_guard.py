@@ -396,6 +396,7 @@ def test_an_observing_budget_reports_and_lets_pass(caplog) -> None:
 
     fits = guard.reserve("0.1", user="Ada")
     over = guard.reserve("0.2", user="Ada")
+    said = caplog.text.count("seen")
     guard.reserve("0.2", user="Ada")
 
     assert fits.observed == ()
@@ -404,7 +405,7 @@ def test_an_observing_budget_reports_and_lets_pass(caplog) -> None:
     ]
     assert over.observed[0].is_short
     assert guard.health().observed_over == {"seen": 2}
-    assert caplog.text.count("seen") == 1
+    assert (said, caplog.text.count("seen")) == (1, 1)
     assert "Ada" not in caplog.text
 
 
@@ -463,6 +464,36 @@ def test_a_store_that_is_down_refuses_without_naming_hosts() -> None:
     assert "10.0.0.7" in str(error.__cause__)
     assert guard.health().store_failures == 1
     assert guard.health().refused == {("guard_down", "all"): 1}
+
+
+def test_every_step_that_the_store_could_not_take_is_counted() -> None:
+    store = FarStore()
+    guard = Guard([limit()], store=store)
+    reservation = guard.reserve("0.1")
+    store.is_down = True
+
+    for step in (
+        lambda: reservation.settle("0.05"),
+        reservation.release,
+        lambda: guard.settle("by-id", "0.05"),
+    ):
+        with pytest.raises(UnavailableError):
+            step()
+    gauges = guard.gauges()
+
+    assert guard.health().store_failures == 4
+    assert [(each.spent_nano_usd, each.held_nano_usd) for each in gauges] == [(None, None)]
+    assert (guard.health().settled, guard.health().released) == (0, 0)
+
+
+def test_only_a_release_that_did_something_is_counted() -> None:
+    guard = Guard([limit()])
+    reservation = guard.reserve("0.1")
+
+    reservation.release()
+    reservation.release()
+
+    assert guard.health().released == 1
 
 
 def test_a_settle_that_fails_can_be_repeated() -> None:

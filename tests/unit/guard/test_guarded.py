@@ -210,6 +210,34 @@ def test_a_generator_closed_half_way_costs_what_the_meter_recorded() -> None:
     assert spent(guard) == COST
 
 
+def test_an_asynchronous_generator_closed_half_way_cleans_up_inside() -> None:
+    guard = a_guard()
+
+    @guarded(guard, "0.2")
+    async def stream():
+        try:
+            yield "x"
+        finally:
+            call(status="cancelled")
+
+    async def work() -> None:
+        items = stream()
+        await anext(items)
+        await items.aclose()
+
+    asyncio.run(work())
+
+    assert spent(guard) == COST
+
+
+def test_what_a_callable_can_do_without_need_not_be_an_argument() -> None:
+    guard = users_guard()
+
+    guarded(guard, "0.2", user=lambda what, prefix="u": prefix + what)(plain)("1")
+
+    assert spent(guard, user="u1") == COST
+
+
 def test_sends_and_throws_reach_the_generator() -> None:
     guard = a_guard()
 

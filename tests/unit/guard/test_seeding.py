@@ -108,16 +108,32 @@ def test_a_ledger_that_is_down_refuses_where_the_budget_says_so(caplog) -> None:
     ledger.is_down = True
     guard = Guard([limit(1)], spent=ledger)
 
-    for _ in range(2):
-        with pytest.raises(GuardDownError) as refused:
-            guard.reserve("0.05")
+    with pytest.raises(GuardDownError):
+        guard.reserve("0.05")
+    said = caplog.text.count("the ledger is away")
+    with pytest.raises(GuardDownError) as refused:
+        guard.reserve("0.05")
     ledger.is_down = False
     with pytest.raises(BudgetExceededError):
         guard.reserve("0.2")
 
     assert refused.value.budget == "all"
     assert (guard.health().ledger_failures, guard.health().store_failures) == (2, 0)
-    assert caplog.text.count("the ledger is away") == 1
+    assert (said, caplog.text.count("the ledger is away")) == (1, 1)
+
+
+def test_the_budget_whose_counter_is_missing_is_the_one_that_refuses() -> None:
+    ledger, store = Ledger(), Volatile()
+    guard = Guard([limit(9, "known"), limit(9, "lost")], store=store, spent=ledger)
+    guard.reserve("0")
+    store.lose("lost")
+    ledger.is_down = True
+
+    with pytest.raises(GuardDownError) as refused:
+        guard.reserve("0.5")
+
+    assert refused.value.budget == "lost"
+    assert "lost has no counter" in str(refused.value.__cause__)
 
 
 def test_a_ledger_that_is_down_admits_where_the_budget_says_so() -> None:

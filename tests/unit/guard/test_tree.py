@@ -72,6 +72,26 @@ def test_a_clock_that_jumps_back_finds_the_period_of_its_time() -> None:
     assert [each.period for each in before.hold.levels] == ["2026-11", "2026-11-30"]
 
 
+def test_a_clock_that_jumps_back_a_day_within_a_month_finds_that_day() -> None:
+    clock = Clock(at("2026-11-22T00:00:01"))
+    guard = Guard([limit(9), limit(1, "day", period="day")], now=clock)
+    guard.reserve("1")
+
+    clock.at = at("2026-11-21T23:59:59")
+
+    assert [each.period for each in guard.reserve("1").hold.levels] == ["2026-11", "2026-11-21"]
+
+
+def test_a_long_id_s_period_ends_too() -> None:
+    clock = Clock(at("2026-11-22T23:59:59"))
+    guard = Guard([limit(1, period="day", per="user")], now=clock)
+    guard.reserve("1", user="x" * 300)
+    guard.reserve("0", user="x" * 300)
+    clock.goes(seconds=1)
+
+    assert guard.reserve("1", user="x" * 300).hold.levels[0].period == "2026-11-23"
+
+
 def test_a_total_never_ends() -> None:
     clock = Clock()
     guard = Guard([limit(1, period="total")], now=clock)
