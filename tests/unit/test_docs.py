@@ -23,6 +23,7 @@ from spendfuse.clock import parse_utc
 from spendfuse.config import load
 from spendfuse.config.mistakes import _models_in
 from spendfuse.config.schema import SpendfuseBlock
+from spendfuse.guard.fastapi import EXAMPLE
 from spendfuse.ledger.pack import read_pack
 from spendfuse.metering.settings import VARIABLES
 from spendfuse.metering.sinks import SINKS
@@ -58,12 +59,15 @@ def test_no_snippet_is_of_a_kind_that_nothing_runs() -> None:
 
 
 @pytest.mark.parametrize("text", snippets("json"))
-def test_a_json_snippet_is_a_configuration_or_a_pack(text: str) -> None:
+def test_a_json_snippet_is_a_configuration_a_pack_or_a_refusal(text: str) -> None:
     shown = json.loads(text)
     if "records" in shown:
         jsonschema.validate(shown, schema())
         received_at = parse_utc(shown["sent_at"]) + timedelta(seconds=1)
         assert not read_pack(text, received_at=received_at).rejected
+        return
+    if "error" in shown:
+        assert shown == EXAMPLE
         return
     whole = json.loads((PROJECT / "cdk.json").read_text())["context"]["spendfuse"]
 
@@ -99,7 +103,7 @@ def commands_in_messages() -> list[str]:
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     )
-    command = re.compile(r"spendfuse (alerts|config|fuse|prices|sandbox) [a-z]+( --.*)?")
+    command = re.compile(r"spendfuse (alerts|budgets|config|fuse|prices|sandbox) [a-z]+( --.*)?")
     return sorted({each for each in constants if command.fullmatch(each)} - {_AUTHORITY})
 
 
