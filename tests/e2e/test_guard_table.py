@@ -7,13 +7,11 @@ reads only the rows of budgets is held to the template, in tests/infra/test_perm
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import boto3.session
 import pytest
 from botocore.exceptions import ClientError
 from contract.guard.steps import DOLLAR, level
@@ -26,34 +24,6 @@ from spendfuse.sandbox.demo.stage import Deployed
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 NICKEL = DOLLAR // 20
-
-
-@pytest.fixture(scope="module")
-def app(stage: Deployed) -> Iterator[Any]:
-    """A DynamoDB client under a role that has the app policy and nothing else."""
-    sandbox = stage.sandbox
-    iam = sandbox.client("iam")
-    trust = {
-        "Effect": "Allow",
-        "Principal": {"AWS": f"arn:aws:iam::{sandbox.running.account}:root"},
-        "Action": "sts:AssumeRole",
-    }
-    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
-    role = iam.create_role(RoleName="guarded-app", AssumeRolePolicyDocument=document)["Role"]
-    iam.attach_role_policy(RoleName="guarded-app", PolicyArn=stage.outputs["AppPolicyArn"])
-    assumed = sandbox.client("sts").assume_role(RoleArn=role["Arn"], RoleSessionName="test")
-    client = boto3.session.Session(
-        aws_access_key_id=assumed["Credentials"]["AccessKeyId"],
-        aws_secret_access_key=assumed["Credentials"]["SecretAccessKey"],
-        aws_session_token=assumed["Credentials"]["SessionToken"],
-        region_name=sandbox.running.region,
-    ).client(
-        "dynamodb",
-        endpoint_url=sandbox.running.endpoint_url,
-        verify=sandbox.environment()["AWS_CA_BUNDLE"],
-    )
-    yield client
-    client.close()
 
 
 @pytest.fixture
