@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from spendfuse.errors import UnavailableError
 from spendfuse.guard.errors import ReservationError
@@ -10,7 +10,17 @@ from spendfuse.guard.lease import Purse
 from spendfuse.guard.lender import Lender
 from spendfuse.guard.local_holds import LocalHold
 from spendfuse.guard.local_steps import LocalSteps
-from spendfuse.guard.step import Granted, Refused, Reserve, Unseeded, is_short
+from spendfuse.guard.step import (
+    Granted,
+    Level,
+    Refused,
+    Reserve,
+    Settle,
+    Settled,
+    Unseeded,
+    is_short,
+    room,
+)
 from spendfuse.guard.store import Store
 
 
@@ -59,7 +69,9 @@ class DirectRequests:
         first = step._replace(least_nano_usd=step.nano_usd, calls_in=False) if idle else step
         outcome = self._shared.reserve(first)
         if isinstance(outcome, Refused) and idle:
-            self._give_back(idle, step, outcome)
+            pairs = zip(step.levels, outcome.standings, strict=True)
+            short = {level.counter for level, at in pairs if is_short(level, at, step.nano_usd)}
+            self._give_back(idle, short)
             version = purse.version
             outcome = self._shared.reserve(step)
         if isinstance(outcome, Unseeded):
@@ -75,12 +87,30 @@ class DirectRequests:
             ]
         return outcome._replace(standings=tuple(seen))
 
-    def _give_back(self, idle: Sequence[Purse], step: Reserve, refused: Refused) -> None:
-        short = {
-            level.counter
-            for level, standing in zip(step.levels, refused.standings, strict=True)
-            if is_short(level, standing, step.nano_usd)
-        }
+    def settle(self, step: Settle) -> Settled | Unseeded:
+        """Hand on what this process knows nothing of."""
+        settled = self._shared.settle(step)
+        if step.nano_usd > step.hold.nano_usd:
+            self._make_up_for(step.hold.levels)
+        return settled
+
+    def pay_debt(self, purse: Purse) -> None:
+        """Charge at once what cost more than was borrowed: others must not spend it too."""
+        self._lender.settle_up(purse, 0)
+        self._make_up_for(purse.levels)
+
+    def _make_up_for(self, levels: Sequence[Level]) -> None:
+        """Return what lies idle here of budgets that are overspent now."""
+        refusing = [each for each in levels if each.mode != "observe"]
+        with self._local.lock:
+            idle = self._local.purses.idle([each.counter for each in refusing])
+        if idle:
+            standings = self._shared.look([each.counter for each in refusing])
+            pairs = zip(refusing, standings, strict=True)
+            over = {level.counter for level, at in pairs if at and room(level, at) < 0}
+            self._give_back(idle, over)
+
+    def _give_back(self, idle: Sequence[Purse], short: Collection[str]) -> None:
         for purse in idle:
             if any(level.counter in short for level in purse.levels):
                 self._lender.settle_up(purse, 0)

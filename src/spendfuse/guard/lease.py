@@ -88,8 +88,8 @@ class Purse:
     """The money of one set of levels. Figures change under the store's lock only."""
 
     __slots__ = (
-        "asked", "borrowed_levels", "failures", "held", "is_called_in", "is_sending", "leases",
-        "left", "levels", "mark", "others", "room", "seeds", "slice", "spent", "turn",
+        "asked", "borrowed_levels", "failures", "held", "is_busy", "is_called_in", "is_sending",
+        "leases", "left", "levels", "mark", "others", "room", "seeds", "slice", "spent", "turn",
         "unseeded_since", "unsent", "until", "used", "version", "warm_until",
     )  # fmt: skip
 
@@ -132,6 +132,7 @@ class Purse:
         self.mark = 0
         """What the room would be, had it not been used since the last sync."""
         self.used = 0
+        self.is_busy = False
         self.slice = 0
         self.warm_until = 0.0
 
@@ -158,7 +159,8 @@ class Purse:
             if level.mode != "observe"
         ]
         self.left = min((room(*each) for each in refusing), default=None)
-        self.is_called_in = any(standing.is_called_in for _, standing in refusing)
+        is_overspent = self.left is not None and self.left < 0
+        self.is_called_in = is_overspent or any(standing.is_called_in for _, standing in refusing)
 
     # What is borrowed, and what is lost.
 
@@ -264,8 +266,17 @@ class Purse:
         self.asked = 0
         if not asked or self.is_called_in:
             self.used = 0
+            self.is_busy = False
             return 0
         self.used = max(used, self.used // 2)
-        self.slice = max(asked * pace.few_requests, self.used * pace.syncs_in_a_slice)
+        few, soon = asked * pace.few_requests, self.used * pace.syncs_in_a_slice
+        self.slice, self.is_busy = max(few, soon), soon > few
         self.warm_until = now + pace.warm_seconds
         return self.slice
+
+    def refill(self, pace: Pace) -> int:
+        """Return how much to borrow before it is asked for; 0: that can wait."""
+        amount = self.slice - self.room
+        if self.left is not None:
+            amount = min(amount, self.left // pace.share)
+        return amount if self.is_busy and amount > self.slice // 2 else 0

@@ -94,7 +94,7 @@ class LeasedStore:
     def settle(self, step: Settle) -> Settled | Unseeded:
         settled = self._local.settle(step)
         if settled is None:
-            return self._shared.settle(step)
+            return self._direct.settle(step)
         if self._local.debtors:
             self._pay_debts()
         return settled
@@ -133,8 +133,8 @@ class LeasedStore:
             self._lender.settle_up(purse, keep)
             if purse.is_called_in and purse.room > 0:
                 self._lender.settle_up(purse, 0)
-            elif keep and purse.room < keep // 2:
-                self._refill(purse, keep)
+            else:
+                self._refill(purse)
             with self._lock:
                 if purse.is_empty:
                     self._purses.active.pop(purse, None)
@@ -224,13 +224,11 @@ class LeasedStore:
         self._worker.ring()
         return granted
 
-    def _refill(self, purse: Purse, wanted: int) -> None:
+    def _refill(self, purse: Purse) -> None:
         """Borrow before it is asked for, so that requests need not wait."""
         with purse.turn:
-            amount = wanted - purse.room
-            if purse.left is not None:
-                amount = min(amount, purse.left // self._pace.share)
-            if amount < wanted // 2:
+            amount = purse.refill(self._pace)
+            if not amount:
                 return
             outcome = self._lender.borrow(purse, amount, amount, seeds=purse.seeds, calls_in=False)
             if isinstance(outcome, Borrowed):
@@ -243,14 +241,13 @@ class LeasedStore:
         self._purses.activate(purse)
 
     def _pay_debts(self) -> None:
-        """Charge at once what cost more than was borrowed: others must not spend it too."""
         if self._is_failing:
             # The next sync charges it; nobody waits for a timeout meanwhile.
             return
         with self._lock:
             debtors, self._local.debtors = self._local.debtors, []
         for each in debtors:
-            self._try(partial(self._lender.settle_up, each, 0))
+            self._try(partial(self._direct.pay_debt, each))
 
     def _try(self, work: Callable[[], None]) -> None:
         try:

@@ -98,7 +98,9 @@ class LocalHolds:
         self.queues: dict[float, deque[LocalHold]] = {}
         """By their hold time: each queue is in the order in which they end."""
         self._prolonged: list[tuple[float, int, LocalHold]] = []
+        # Each in the order in which they are forgotten.
         self._finished: deque[LocalHold] = deque()
+        self._in_shared_store: deque[LocalHold] = deque()
         self._expired: deque[LocalHold] = deque()
         self._numbers = itertools.count()
 
@@ -152,14 +154,15 @@ class LocalHolds:
             until, _, local = heapq.heappop(self._prolonged)
             if local.due == until:
                 self._over(local, now)
-        for finished in (self._finished, self._expired):
-            while finished and finished[0].until <= now:
-                self.forget(finished.popleft())
+        for ended in (self._finished, self._in_shared_store, self._expired):
+            while ended and ended[0].until <= now:
+                self.forget(ended.popleft())
         if len(self.by_id) > MOST_KNOWN:
             self._forget_sooner()
 
     def _forget_sooner(self) -> None:
-        for queue in (self._finished, *self.queues.values(), self._expired):
+        ended = (self._finished, self._in_shared_store, *self.queues.values(), self._expired)
+        for queue in ended:
             while queue and len(self.by_id) > MOST_KNOWN:
                 local = queue.popleft()
                 if local.state == HELD:
@@ -173,7 +176,7 @@ class LocalHolds:
         if local.state == HELD and local.until > now:
             self._prolong(local)
             return
-        ended = self._finished
+        ended = self._in_shared_store if local.state == SHARED else self._finished
         if local.state == HELD:
             self._end(local, EXPIRED, now + LATE_SECONDS)
             ended = self._expired
