@@ -343,6 +343,67 @@ def test_steps_of_one_hold_keep_their_order(store, fallback, clock) -> None:
     assert store.standing(CLOSED.counter) == Standing(35, 0)
 
 
+def test_a_step_waits_behind_an_earlier_one_of_its_hold_although_the_store_is_back(
+    store, fallback, clock
+) -> None:
+    hold = held(fallback, "a", 60, CLOSED)
+    store.is_down = True
+    fallback.settle(Settle(hold, 10, 50, 1))
+    store.empty()
+    store.is_down = False
+    clock.now += 5.0
+    fallback.hurry()
+    wait_until(lambda: store.calls.count("settle a") == 2)
+    store.within.reserve(_reserve("b", CLOSED, seeds={}))
+
+    assert fallback.settle(Settle(hold, 20, 30, 2)).kind == "settled"
+    clock.now += 1.0
+    fallback.hurry()
+    wait_until(lambda: not fallback.health().waiting)
+    assert store.standing(CLOSED.counter) == Standing(30, 0)
+
+
+def test_a_release_waits_behind_a_part_of_its_hold_although_the_store_is_back(
+    store, fallback, clock
+) -> None:
+    hold = held(fallback, "a", 60, CLOSED)
+    store.is_down = True
+    fallback.settle(Settle(hold, 10, 50, 1))
+    store.is_down = False
+    clock.now += 5.0
+    store.within.reserve(_reserve("b", CLOSED, seeds={}))
+    calls = len(store.calls)
+
+    assert fallback.release(hold)
+    wait_until(lambda: not fallback.health().waiting)
+    assert store.calls[calls:] == ["settle a", "release a"]
+    assert store.standing(CLOSED.counter) == Standing(10, 0)
+
+
+def test_what_was_refused_is_no_reservation(store, fallback) -> None:
+    store.loses_answers = True
+    with pytest.raises(StoreDownError):
+        reserve(fallback, "a", 60, CLOSED)
+
+    with pytest.raises(UnavailableError):
+        fallback.find("a")
+
+
+def test_a_share_knows_the_cost_of_what_was_settled_after_the_outage(
+    store, fallback, clock
+) -> None:
+    store.is_down = True
+    hold = held(fallback, "a", 30, SHARED)
+    come_back(store, clock, fallback)
+    held(fallback, "probe", 0, SHARED)
+    settle(fallback, hold, 5)
+    store.is_down = True
+
+    held(fallback, "b", 25, SHARED)
+    with pytest.raises(StoreDownError):
+        reserve(fallback, "c", 1, SHARED)
+
+
 def test_an_id_that_was_admitted_is_known_during_and_after_the_outage(
     store, fallback, clock
 ) -> None:
@@ -359,6 +420,16 @@ def test_an_id_that_was_admitted_is_known_during_and_after_the_outage(
     settle(fallback, hold, 5)
     assert fallback.find("a") == hold
     assert store.standing(OPEN.counter) == Standing(5, 0)
+
+
+def test_what_the_store_was_told_is_asked_of_it_again(store, fallback, clock) -> None:
+    store.is_down = True
+    settle(fallback, held(fallback, "a", 60, OPEN), 5)
+    assert fallback.find("a")
+    come_back(store, clock, fallback)
+
+    assert fallback.find("a")
+    assert store.calls[-1] == "find a"
 
 
 def test_beyond_its_bound_the_oldest_waiting_cost_is_dropped_and_said(store, clock, caplog) -> None:

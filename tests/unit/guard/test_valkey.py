@@ -128,6 +128,15 @@ def test_holds_that_ended_at_any_moment_stand_in_nobody_s_way(store) -> None:
     assert held(store, "new", 300, a_level(limit=300)).nano_usd == 300
 
 
+def test_what_has_ended_can_not_be_released(store) -> None:
+    hold = held(store, "a", 5, a_level(), seconds=0.01)
+    time.sleep(0.02)
+    held(store, "b", 7, a_level())
+
+    assert not store.release(hold)
+    assert store.look([a_level().counter]) == [Standing(0, 7)]
+
+
 def test_scripts_use_only_what_redis_6_2_has() -> None:
     folder = resources.files("spendfuse.guard") / "scripts"
     texts = [each.read_text() for each in folder.iterdir() if each.name.endswith(".lua")]
@@ -143,10 +152,12 @@ def test_flushed_scripts_are_sent_again(server, store) -> None:
     hold = held(store, "a", 5, a_level())
     with server.client() as client:
         client.script_flush()
+        connections = client.info("stats")["total_connections_received"]
 
-    assert settle(store, hold, 5).kind == "settled"
-    with server.client() as client:
+        assert settle(store, hold, 5).kind == "settled"
         client.script_flush()
+        assert store.look([a_level().counter]) == [Standing(5, 0)]
+        assert client.info("stats")["total_connections_received"] == connections
     assert store.look([a_level().counter]) == [Standing(5, 0)]
 
 
@@ -171,6 +182,16 @@ def test_a_counter_is_never_counted_beyond_what_the_server_can_hold(store) -> No
     with pytest.raises(SettingsError, match="root"):
         settle(store, hold, 10**6)
     assert store.look([watched.counter]) == [Standing(9 * 10**18 - 10, 20)]
+
+
+def test_nothing_more_is_held_than_the_server_can_count(store) -> None:
+    watched = a_level(limit=MOST_NANO_USD, mode="observe")
+    for number in range(1_000):
+        held(store, f"a{number}", MOST_NANO_USD, watched)
+
+    with pytest.raises(SettingsError, match="root"):
+        reserve(store, "b", MOST_NANO_USD, watched)
+    assert store.look([watched.counter]) == [Standing(0, 1_000 * MOST_NANO_USD)]
 
 
 def test_a_limit_that_is_too_high_names_its_budget(store) -> None:

@@ -99,6 +99,17 @@ def test_a_server_that_hangs_is_not_asked_twice_and_takes_the_step_once() -> Non
         store.close()
 
 
+def test_every_connection_has_a_timeout_whatever_a_client_s_is(own) -> None:
+    with own.client(socket_timeout=None) as client:
+        for server in (own.url, client):
+            store = ValkeyStore(server, deployment=a_deployment(), timeout_seconds=0.7)
+            held(store, "a", 5, a_level())
+
+            (connection, _) = store._server._idle[0]
+            assert (connection.socket_timeout, connection.socket_connect_timeout) == (0.7, 0.7)
+            store.close()
+
+
 def test_an_answer_that_comes_too_late_is_not_taken_for_another_step_s() -> None:
     with valkey_servers.running() as server:
         store = ValkeyStore(server.url, timeout_seconds=0.2)
