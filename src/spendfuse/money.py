@@ -64,7 +64,10 @@ def usd(nano: int) -> Decimal:
 
 
 def usd_text(nano: int) -> str:
-    """Return nano-dollars as dollars with nine decimal places: ``0.012300000``."""
+    """Return nano-dollars as dollars with nine decimal places: ``0.012300000``.
+
+    Exact, and a number in JSON too, where a float would not be exact.
+    """
     whole, rest = divmod(abs(nano), NANO_PER_USD)
     return f"{'-' if nano < 0 else ''}{whole}.{rest:09d}"
 
@@ -77,5 +80,5 @@ def display_usd(nano: int) -> str:
     sign = "-" if nano < 0 else ""
     amount = usd(abs(nano))
     if 0 < amount < _CENT:
-        return f"{sign}${amount.normalize():f}"
-    return f"{sign}${amount.quantize(_CENT, ROUND_HALF_UP):,}"
+        return f"{sign}${amount.normalize(EXACT):f}"
+    return f"{sign}${amount.quantize(_CENT, ROUND_HALF_UP, EXACT):,}"

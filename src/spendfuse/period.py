@@ -22,6 +22,8 @@ TOTAL_KEY = "total"
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 """The end of the period that does not end."""
+_FIRST_YEAR, _LAST_YEAR = 1000, 9998
+"""Of keys: their years have four digits, and what follows the last is still in the calendar."""
 
 _KEYS = {
     "day": re.compile(r"(\d{4})-(\d{2})-(\d{2})"),
@@ -92,6 +94,8 @@ class Period:
                 first = date.fromisocalendar(numbers[0], numbers[1], 1)
             else:
                 first = date(numbers[0], numbers[1], numbers[2] if kind == "day" else 1)
+            if not _FIRST_YEAR <= first.year <= _LAST_YEAR:
+                raise ValueError(key)
         except ValueError as error:
             raise InputError(f"{key!r} is not the key of a {kind}") from error
         period = cls(kind, _midnight(first, zone), zone)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, localcontext
 
 import pytest
 from hypothesis import given
@@ -66,6 +66,16 @@ def test_an_amount_of_many_digits_is_not_rounded() -> None:
 )
 def test_dollars_are_shown_as_people_write_them(nano: int, text: str) -> None:
     assert display_usd(nano) == text
+
+
+@pytest.mark.parametrize(
+    ("nano", "text"), [(12_345_678_900_000_000, "$12,345,678.90"), (1_234_567, "$0.001234567")]
+)
+def test_dollars_are_shown_whole_where_the_app_s_own_decimals_are_short(
+    nano: int, text: str
+) -> None:
+    with localcontext(prec=4):
+        assert display_usd(nano) == text
 
 
 @pytest.mark.parametrize(
@@ -174,11 +184,23 @@ def test_a_total_is_one_period_without_an_end(at: datetime, zone: str) -> None:
         ("day", "x"),
         ("total", "2026"),
         ("month", "total"),
+        ("month", "9999-12"),
+        ("week", "9999-W52"),
+        ("day", "0001-01-01"),
     ],
 )
 def test_what_is_no_period_s_key_is_refused(kind: PeriodKind, key: str) -> None:
     with pytest.raises(InputError, match="is not the key of a"):
         Period.from_key(kind, key)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/New_York"])
+@pytest.mark.parametrize("year", ["1000", "9998"])
+def test_the_first_and_the_last_period_of_all_have_two_ends(year: str, zone: str) -> None:
+    for kind, key in (("month", f"{year}-12"), ("day", f"{year}-12-31"), ("week", f"{year}-W52")):
+        period = Period.from_key(kind, key, zone)
+
+        assert period.previous.end == period.start < period.end
 
 
 @pytest.mark.parametrize("zone", ["Europe/Berln", "", "../etc/passwd", "\0"])

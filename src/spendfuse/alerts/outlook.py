@@ -59,7 +59,7 @@ def outlook(alert: Alert, definitions: Definitions) -> Outlook:
 def _resets_at(budget: Budget, period: str | None) -> datetime | None:
     try:
         end = budget.period_of(period or "").end
-    except (InputError, OverflowError):
+    except InputError:
         return None
     return None if end == NEVER else end
 

@@ -60,7 +60,7 @@ def is_current(period_key: str, now: datetime, budget: Budget | None = None) -> 
     if budget is not None:
         try:
             period = budget.period_of(period_key)
-        except (InputError, OverflowError):
+        except InputError:
             pass
         else:
             return period.start <= now < period.end
