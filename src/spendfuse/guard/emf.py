@@ -14,8 +14,9 @@ from typing import TextIO
 from spendfuse.clock import utc_now
 from spendfuse.guard.guard import Guard
 from spendfuse.guard.health import BudgetGauge
-from spendfuse.metering.sinks.emf import NAMESPACE, dimension_value, json_usd, metrics_directive
+from spendfuse.metering.sinks.emf import NAMESPACE, dimension_value, metrics_directive
 from spendfuse.metering.sinks.lines import LineStream, standard_output
+from spendfuse.money import usd_text
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ def gauge_line(gauge: BudgetGauge, *, at: datetime, namespace: str = NAMESPACE) 
         "BudgetHeld": gauge.held_nano_usd,
         "BudgetDrift": gauge.drift_nano_usd,
     }
-    known = {name: json_usd(nano) for name, nano in amounts.items() if nano is not None}
+    known = {name: usd_text(nano) for name, nano in amounts.items() if nano is not None}
     directive = metrics_directive(namespace, [[DIMENSION]], dict.fromkeys(known, UNIT))
     values = ",".join(f'"{name}":{dollars}' for name, dollars in known.items())
     return (

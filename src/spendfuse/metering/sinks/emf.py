@@ -20,7 +20,7 @@ from spendfuse.metering.sinks.labels import BoundedLabels, Labels
 from spendfuse.metering.sinks.lines import LineStream, standard_output
 from spendfuse.metering.sinks.sink import Sink
 from spendfuse.metering.sinks.wiring import Wiring
-from spendfuse.money import NANO_PER_USD
+from spendfuse.money import usd_text
 
 NAMESPACE = "RAG-App/Costs"
 DIMENSIONS = ("model", "feature", "environment")
@@ -140,14 +140,8 @@ def metrics_directive(
     return f'"CloudWatchMetrics":[{json.dumps(directive, separators=(",", ":"))}]'
 
 
-def json_usd(nano: int) -> str:
-    """Return nano-dollars as a JSON number of dollars: exact, which a float would not be."""
-    whole, rest = divmod(abs(nano), NANO_PER_USD)
-    return f"{'-' if nano < 0 else ''}{whole}.{rest:09d}"
-
-
 def _rare(nano: int | None, latency_ms: int | None) -> str:
-    text = ',"UnpricedRequests":1' if nano is None else f',"EstimatedCost":{json_usd(nano)}'
+    text = ',"UnpricedRequests":1' if nano is None else f',"EstimatedCost":{usd_text(nano)}'
     return text if latency_ms is None else f'{text},"LatencyMs":{latency_ms}'
 
 
