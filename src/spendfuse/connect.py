@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -48,6 +49,9 @@ _NO_RATES = (
 _MEMORY = "memory"
 _LEASED = "leased+"
 _VALKEY = ("valkey", "valkeys", "redis", "rediss", "unix")
+_URL = re.compile(r"//\S+")
+_TABLE = re.compile(r"[A-Za-z0-9_.:/-]+")
+"""A DynamoDB table's name, or its ARN."""
 
 
 class Connection(NamedTuple):
@@ -96,6 +100,28 @@ def connect(
     )
 
 
+def check_store(name: str) -> None:
+    """Pass where ``SPENDFUSE_GUARD_STORE`` may have this text.
+
+    Raises:
+        SettingsError: says what to write; repeats no password.
+    """
+    shared = name.removeprefix(_LEASED)
+    kind, _, rest = shared.partition(":")
+    if name == _LEASED + _MEMORY:
+        raise SettingsError(
+            f"SPENDFUSE_GUARD_STORE: {name!r}: counters in memory are shared with nobody; "
+            "write memory, or leased+ before a shared store"
+        )
+    is_url = kind in _VALKEY and _URL.fullmatch(rest)
+    is_table = kind == "dynamodb" and _TABLE.fullmatch(rest)
+    if shared != _MEMORY and not is_url and not is_table:
+        raise SettingsError(
+            "SPENDFUSE_GUARD_STORE: expected memory, valkey://host:6379/0 or dynamodb:table, with "
+            f"leased+ before it where it is to be borrowed from, got {_without_password(name)!r}"
+        )
+
+
 class _Parts:
     """The guard's parts, as the environment names them."""
 
@@ -103,7 +129,7 @@ class _Parts:
         self._environ = environ
         self._dynamodb = dynamodb
         self.deployment = environ.get("SPENDFUSE_DEPLOYMENT") or "spendfuse"
-        self._ledger_table = environ.get("SPENDFUSE_LEDGER_TABLE")
+        self._ledger_table = environ.get("SPENDFUSE_LEDGER_TABLE") or None
 
     def limits(self, *, takes_rates: bool) -> Callable[[], Limits]:
         """Return the limits in force: the file's or the deployed ones, and what was set since.
@@ -167,13 +193,9 @@ class _Parts:
     def store(self) -> Store:
         """Return the store of counters, and around a shared one what happens while it is down."""
         name = self._environ.get("SPENDFUSE_GUARD_STORE") or _MEMORY
+        check_store(name)
         shared, is_leased = name.removeprefix(_LEASED), name.startswith(_LEASED)
         if shared == _MEMORY:
-            if is_leased:
-                raise SettingsError(
-                    f"SPENDFUSE_GUARD_STORE: {name!r}: counters in memory are shared with nobody; "
-                    "write memory, or leased+ before a shared store"
-                )
             return MemoryStore()
         store = self._shared_store(shared)
         if is_leased:
@@ -184,16 +206,11 @@ class _Parts:
 
     def _shared_store(self, name: str) -> Store:
         kind, _, rest = name.partition(":")
-        if kind in _VALKEY and rest.startswith("//"):
+        if kind in _VALKEY:
             return self._valkey_store(name)
-        if kind == "dynamodb" and rest:
-            from spendfuse.guard.dynamodb import DynamoStore  # noqa: PLC0415
+        from spendfuse.guard.dynamodb import DynamoStore  # noqa: PLC0415
 
-            return DynamoStore(self._client(), rest, deployment=self.deployment)
-        raise SettingsError(
-            "SPENDFUSE_GUARD_STORE: expected memory, valkey://host:6379/0 or dynamodb:table, with "
-            f"leased+ before it where it is to be borrowed from, got {_without_password(name)!r}"
-        )
+        return DynamoStore(self._client(), rest, deployment=self.deployment)
 
     def _valkey_store(self, url: str) -> Store:
         try:

@@ -39,6 +39,17 @@ DEFINITIONS = Definitions(
     FuseDefinition("acme", "armed", ("api_gateway",), 10, 10),
 )
 PRINT = {"SPENDFUSE_SINKS": "print"}
+STORES_THAT_ARE_NONE = (
+    "mysql://x",
+    "dynamodb:",
+    "dynamodb:a table",
+    "leased+memory",
+    "leased+",
+    "valkey:6379",
+    "valkey://",
+    "valkey://two words",
+    "x",
+)
 FILE = {"budgets": [{"name": "each-user", "limit_usd": 10, "period": "day", "per": "user"}]}
 
 
@@ -99,6 +110,17 @@ def test_a_file_of_budgets_is_all_that_one_process_needs(
 def test_without_budgets_it_says_what_to_set() -> None:
     with pytest.raises(SettingsError, match=r"set SPENDFUSE_LEDGER_TABLE .* or SPENDFUSE_BUDGETS"):
         connect(PRINT)
+
+
+def test_a_table_of_the_ledger_without_a_name_is_none(
+    budgets: str, opened: list[Connection], caplog: pytest.LogCaptureFixture
+) -> None:
+    nameless = {**PRINT, "SPENDFUSE_LEDGER_TABLE": "", "SPENDFUSE_FUSE_TABLE": ""}
+    opened.append(connect({**nameless, "SPENDFUSE_BUDGETS": budgets}))
+
+    assert not caplog.records
+    with pytest.raises(SettingsError, match="set SPENDFUSE_LEDGER_TABLE"):
+        connect(nameless)
 
 
 def test_the_deployed_budgets_and_the_limits_set_since_hold(
@@ -221,7 +243,7 @@ def test_a_shared_store_has_a_fallback_around_it(
     assert isinstance(fallback._store, LeasedStore) == store.startswith("leased+")
 
 
-@pytest.mark.parametrize("store", ["mysql://x", "dynamodb:", "leased+memory", "valkey:6379", "x"])
+@pytest.mark.parametrize("store", STORES_THAT_ARE_NONE)
 def test_a_store_that_is_none_is_refused(budgets: str, store: str) -> None:
     with pytest.raises(SettingsError, match="SPENDFUSE_GUARD_STORE: "):
         connect({**PRINT, "SPENDFUSE_BUDGETS": budgets, "SPENDFUSE_GUARD_STORE": store})

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import click
 
+from spendfuse.connect import check_store
 from spendfuse.errors import SettingsError
 
 _SNIPPET = """\
@@ -38,11 +39,16 @@ class Context(Protocol):
 
 
 def _store(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-    if value and "@" in value:
+    if value and ("@" in value or "password=" in value):
         raise click.BadParameter(
             "a password does not belong into an environment's text; put it into a file, and its "
             "name into SPENDFUSE_VALKEY_PASSWORD_FILE"
         )
+    if value is not None:
+        try:
+            check_store(value)
+        except SettingsError as error:
+            raise click.BadParameter(str(error)) from error
     return value
 
 
@@ -117,7 +123,7 @@ def _variables(
 
 def _page(deployment: str, variables: Mapping[str, str], policy_arn: str) -> str:
     extras = "aws,prices"
-    if "dynamodb:" not in variables["SPENDFUSE_GUARD_STORE"]:
+    if "://" in variables["SPENDFUSE_GUARD_STORE"]:
         extras += ",valkey"
     exports = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
     return "\n".join(

@@ -89,8 +89,25 @@ def test_a_spill_folder_is_passed_on() -> None:
     assert json.loads(variables["SPENDFUSE_SINKS"])[0]["spill_folder"] == "/var/spool/acme"
 
 
-def test_a_password_is_refused_and_not_repeated() -> None:
-    result = run("--store", "valkey://:hunter2@cache:6379/0")
+def test_a_store_in_memory_needs_no_library_of_its_own() -> None:
+    assert "pip install 'spendfuse[aws,prices]'" in run("--store", "memory").output
+
+
+@pytest.mark.parametrize(
+    "store", ["", "cache:6379", "leased+memory", "dynamodb:", "valkey://cache\nEVIL=1"]
+)
+def test_a_store_that_no_app_can_open_is_refused(store: str) -> None:
+    result = run("--store", store)
+
+    assert result.exit_code == 2
+    assert "SPENDFUSE_GUARD_STORE: " in result.output
+
+
+@pytest.mark.parametrize(
+    "store", ["valkey://:hunter2@cache:6379/0", "valkey://cache:6379/0?password=hunter2"]
+)
+def test_a_password_is_refused_and_not_repeated(store: str) -> None:
+    result = run("--store", store)
 
     assert result.exit_code == 2
     assert "SPENDFUSE_VALKEY_PASSWORD_FILE" in result.output
