@@ -12,6 +12,7 @@ from spendfuse.guard.local_holds import LocalHold
 from spendfuse.guard.local_steps import LocalSteps
 from spendfuse.guard.step import (
     Granted,
+    Hold,
     Level,
     Refused,
     Reserve,
@@ -90,9 +91,20 @@ class DirectRequests:
     def settle(self, step: Settle) -> Settled | Unseeded:
         """Hand on what this process knows nothing of."""
         settled = self._shared.settle(step)
+        if isinstance(settled, Settled) and step.keep_nano_usd is None:
+            self._finish(step.hold)
         if step.nano_usd > step.hold.nano_usd:
             self._make_up_for(step.hold.levels)
         return settled
+
+    def release(self, hold: Hold) -> bool:
+        is_released = self._shared.release(hold)
+        self._finish(hold)
+        return is_released
+
+    def _finish(self, hold: Hold) -> None:
+        with self._local.lock:
+            self._local.holds.finish_in_shared_store(hold.id, self._local.clock())
 
     def pay_debt(self, purse: Purse) -> None:
         """Charge at once what cost more than was borrowed: others must not spend it too."""

@@ -101,7 +101,7 @@ class LeasedStore:
 
     def release(self, hold: Hold) -> bool:
         is_released = self._local.release(hold)
-        return self._shared.release(hold) if is_released is None else is_released
+        return self._direct.release(hold) if is_released is None else is_released
 
     def find(self, hold_id: str) -> Hold | None:
         return self._local.find(hold_id) or self._shared.find(hold_id)

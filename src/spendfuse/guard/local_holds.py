@@ -53,7 +53,7 @@ class LocalHold:
         hold = Hold(step.id, step.nano_usd, step.levels)
         local = cls(hold, step.nano_usd, None, now + step.hold_seconds)
         local.state = SHARED
-        local.until += REMEMBERED_SECONDS
+        local.until += LATE_SECONDS
         return local
 
     def check_again(self, step: Reserve) -> None:
@@ -142,6 +142,12 @@ class LocalHolds:
             return False
         self._end(local, RELEASED, now + REMEMBERED_SECONDS)
         return True
+
+    def finish_in_shared_store(self, hold_id: str, now: float) -> None:
+        """Remember an id of the shared store for as long as that remembers a finished one."""
+        local = self.by_id.get(hold_id)
+        if local is not None and local.state == SHARED:
+            local.state, local.until = SETTLED, now + REMEMBERED_SECONDS
 
     def sweep(self, now: float) -> None:
         """End what is over, and forget what was finished long ago."""

@@ -382,6 +382,24 @@ def test_an_id_is_forgotten_ten_minutes_after_its_end_and_not_before(store, cloc
     assert store.find("a") is None
 
 
+def test_an_id_that_the_shared_store_was_asked_about_is_its_own_as_long_as_it_knows_it(
+    store, shared, clock
+) -> None:
+    settled, released, ended = (held(store, each, 10, level(each)) for each in ("a", "b", "c"))
+    settle(store, settled, 4)
+    assert store.release(released)
+    clock.now += 1_300
+    store.sync()
+    assert [each for each in "abc" if each in store._holds.by_id] == ["c"]
+    for number in range(3):
+        held(store, f"{number}", 10, level("c"))
+
+    with pytest.raises(ReservationError):
+        held(store, "c", 10, level("c"))
+
+    assert settle(store, ended, 4).kind == "late"
+
+
 def test_what_is_remembered_stays_bounded(store, monkeypatch) -> None:
     monkeypatch.setattr("spendfuse.guard.local_holds.MOST_KNOWN", 100)
     monkeypatch.setattr("spendfuse.guard.purses.MOST_PURSES", 10)
