@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import textwrap
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -16,6 +15,7 @@ from spendfuse.cli.budget_text import (
     printable,
     rate_text,
     scope_text,
+    shell_text,
     when_down_text,
 )
 from spendfuse.cli.price_layout import GAP, NONE, table, width
@@ -215,5 +215,5 @@ def _whose(override: Override) -> str:
 
 def unset(override: Override) -> str:
     """Return the command that takes an override back."""
-    value = f" --for {shlex.quote(override.value)}" if override.value else ""
-    return f"spendfuse budgets unset {shlex.quote(override.budget)}{value}"
+    value = f" --for {shell_text(override.value)}" if override.value else ""
+    return f"spendfuse budgets unset {shell_text(override.budget)}{value}"

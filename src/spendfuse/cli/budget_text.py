@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping
 
 from spendfuse.budget import Budget, Rate
@@ -20,6 +21,14 @@ ALL_USAGE = "all usage"
 def printable(text: str) -> str:
     """Return text that can't move a terminal's cursor: a user's id may hold anything."""
     return text if text.isprintable() else json.dumps(text)
+
+
+def shell_text(text: str) -> str:
+    """Return text as a shell reads it back, and as harmless to a terminal."""
+    if text.isprintable():
+        return shlex.quote(text)
+    # Escaped byte by byte: bash, zsh and ksh read that.
+    return "$'" + "".join(f"\\x{byte:02x}" for byte in text.encode()) + "'"
 
 
 def match_text(match: Mapping[str, str]) -> str:

@@ -23,6 +23,7 @@ from spendfuse.cli.budget_change import (
 from spendfuse.cli.budget_json import list_json, show_json
 from spendfuse.cli.budget_report import list_lines, show_lines
 from spendfuse.config.fields import limit_usd
+from spendfuse.config.scopes import is_attribute_text
 from spendfuse.errors import InputError
 from spendfuse.money import display_usd, nano_usd
 from spendfuse.period import Period
@@ -208,6 +209,9 @@ def unset(context: Context, name: str, value: str | None, yes: bool, file: Path 
         amount = display_usd(orphan.limit_nano_usd)
         click.echo(f"Removed {amount}, set for a budget that {book.source} does not have.")
         return
+    if _remove_unreadable(book, name, value or ""):
+        click.echo("Removed a limit that could not be read, and so was not in force.")
+        return
     budget = book.budget(name)
     whose = check_value(budget, value)
     kept = {key: each for key, each in book.limits.overrides.items() if key != (name, whose)}
@@ -219,6 +223,13 @@ def unset(context: Context, name: str, value: str | None, yes: bool, file: Path 
     _confirm(change, yes=yes)
     book.overrides.remove(budget.name, whose)
     click.echo("\n".join(done_lines(change)))
+
+
+def _remove_unreadable(book: Book, name: str, value: str) -> bool:
+    """Remove a row that was passed over; it may be there and in nobody's list."""
+    is_key = is_attribute_text(name) and (not value or is_attribute_text(value))
+    is_known = (name, value) in book.limits.overrides
+    return is_key and not is_known and book.overrides.remove(name, value)
 
 
 def _opened(context: Context, file: Path | None) -> Book:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -415,6 +416,26 @@ def test_an_override_of_a_budget_that_is_gone_is_shown_and_can_be_removed(
 
 
 @pytest.mark.parametrize(
+    ("sk", "arguments"),
+    [
+        ("llm#", ("llm",)),
+        ("user-day#u-17", ("user-day", "--for", "u-17")),
+        ("old#u-1", ("old", "--for", "u-1")),
+    ],
+)
+def test_a_limit_that_can_t_be_read_can_be_removed(
+    context: Context, sk: str, arguments: tuple[str, ...]
+) -> None:
+    put("budgets", f"override#{sk}", {"limit_nano_usd": {"S": "much"}})
+    removed = run(context, "unset", *arguments)
+    rows = aws("dynamodb").scan(TableName="ledger")["Items"]
+
+    assert removed.exit_code == 0
+    assert "Removed a limit that could not be read" in removed.output
+    assert not [row for row in rows if row["sk"]["S"].startswith("override#")]
+
+
+@pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (("set", "serch", "5"), "there is no budget 'serch'; did you mean 'search'? there are: "),
@@ -431,6 +452,9 @@ def test_an_override_of_a_budget_that_is_gone_is_shown_and_can_be_removed(
         (("show", "llm", "--for", "u"), "llm is one budget for all; leave --for out"),
         (("show", "llm", "--period", "2026-11-21"), "is not the key of a month; llm is in 2026-11"),
         (("unset", "serch"), "there is no budget 'serch'; did you mean 'search'?"),
+        (("unset", "x" * 2000), "there is no budget 'xxx"),
+        (("unset", "user-day", "--for", "x" * 2000), "a user of 1 to 256 bytes is needed"),
+        (("show", "llm", "--period", "9999-12"), "'9999-12' is not the key of a month"),
     ],
 )
 def test_wrong_usage_says_what_to_write_and_changes_nothing(
@@ -462,6 +486,21 @@ def test_no_user_s_id_can_move_the_terminal_s_cursor(context: Context) -> None:
 
     assert not [each for each in outputs if "\x1b" in each or "\x07" in each]
     assert '"\\u001b[2J"' in outputs[0]
+
+
+def test_the_command_that_takes_a_limit_back_moves_no_cursor_and_can_be_pasted(
+    context: Context,
+) -> None:
+    odd = "é\x1b[2J'\n$x"
+    arguments = ["budgets", "set", "user-day", "20", "--for", odd, "--reason", "x"]
+    output = CliRunner().invoke(main, arguments, obj=context, color=True).output
+    command = output.splitlines()[-1].partition(": ")[2]
+    words = subprocess.run(
+        ["bash", "-c", f"printf '%s|' {command}"], capture_output=True, text=True, check=True
+    ).stdout.split("|")
+
+    assert "\x1b" not in output
+    assert words[:-1] == ["spendfuse", "budgets", "unset", "user-day", "--for", odd]
 
 
 def test_before_the_first_minute_the_budgets_are_those_of_cdk_json(undeployed: Context) -> None:
