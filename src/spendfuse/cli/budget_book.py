@@ -17,7 +17,7 @@ from spendfuse.budget import Budget, Limits, Override
 from spendfuse.config import budgets_from_file, stage_names
 from spendfuse.config.fields import MAX_ATTRIBUTE_BYTES
 from spendfuse.config.scopes import is_attribute_text
-from spendfuse.definitions import definitions_from_json
+from spendfuse.definitions import AwsBudget, Definitions, definitions_from_json
 from spendfuse.errors import SettingsError, SpendfuseError
 from spendfuse.ledger.dynamodb import DynamoLedger
 from spendfuse.ledger.overrides import DynamoOverrides
@@ -55,6 +55,8 @@ class Book:
     """What a reader must know about the source."""
     counted: frozenset[str] | None
     """The budgets that the ledger counts; None while that is not known."""
+    aws_budgets: tuple[AwsBudget, ...]
+    """Those that are deployed: their limits follow cdk.json alone."""
     ledger: DynamoLedger
     overrides: DynamoOverrides
     now: datetime
@@ -131,7 +133,7 @@ def open_book(context: Context, file: Path | None) -> Book:
     overrides = DynamoOverrides(dynamodb, table)
     stored = overrides.limits()
     deployed = _deployed(stored.definitions_json)
-    limits, note = deployed, None
+    limits, note = deployed.limits if deployed else None, None
     if file is not None:
         limits = budgets_from_file(file, stage=_stage_in(file, context.deployment))
     elif limits is None:
@@ -149,15 +151,16 @@ def open_book(context: Context, file: Path | None) -> Book:
         version=stored.version,
         note=note,
         counted=None if deployed is None else frozenset(each.name for each in deployed.budgets),
+        aws_budgets=() if deployed is None else deployed.aws_budgets,
         ledger=DynamoLedger(dynamodb, table),
         overrides=overrides,
         now=context.now(),
     )
 
 
-def _deployed(text: str | None) -> Limits | None:
+def _deployed(text: str | None) -> Definitions | None:
     try:
-        return None if text is None else definitions_from_json(text).limits
+        return None if text is None else definitions_from_json(text)
     except SettingsError as error:
         raise SettingsError(
             "the budgets that the deployment has written down can't be read here "

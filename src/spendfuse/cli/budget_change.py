@@ -107,7 +107,23 @@ def done_lines(change: Change) -> Iterator[str]:
             f"{printable(each.value)} ({display_usd(each.limit_nano_usd)})" for each in own
         )
         yield f"  With a limit of their own, which they keep: {kept}."
+    yield from _bill_lines(change)
     yield "  All processes follow within 5 seconds."
+
+
+def _bill_lines(change: Change) -> Iterator[str]:
+    """Yield the AWS Budgets that would blow the fuse below the new limit."""
+    budget = change.budget
+    for each in change.book.aws_budgets:
+        trips = [rung for rung in each.ladder if rung.trips]
+        if not trips or (each.budget, each.period) != (budget.name, budget.period):
+            continue
+        threshold = trips[0].threshold_nano_usd(each.limit_nano_usd)
+        if threshold < change.limit_nano_usd:
+            yield (
+                f"  The AWS Budget {each.aws_name} still trips the fuse at "
+                f"{display_usd(threshold)} of AWS's bill, until cdk.json says more."
+            )
 
 
 def undo_line(change: Change) -> str:

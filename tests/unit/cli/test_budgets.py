@@ -306,6 +306,26 @@ def test_a_raised_limit_names_the_rungs_that_are_due_again(context: Context) -> 
     assert "  Rungs that are due at this limit, and tell people: 50 % ($750.00).\n" in output
 
 
+def test_a_raised_limit_names_the_aws_budget_that_still_trips_below_it(context: Context) -> None:
+    aws_budgets = [
+        {"name": "bill"},
+        {"name": "search-bill", "budget": "search"},
+        {"name": "quiet", "trip": False},
+        {"name": "daily", "period": "day", "limit_usd": 1},
+    ]
+    definitions = load({"spendfuse": {**BLOCK, "aws_budgets": aws_budgets}}).definitions
+    put("budgets", "definitions", {"version": {"S": "v"}, "json": {"S": definitions.to_json()}})
+    raised = run(context, "set", "llm", "1500", "--reason", "x").output
+    lowered = run(context, "set", "llm", "1000", "--reason", "x").output
+
+    assert raised.count("AWS Budget") == 1
+    assert (
+        f"  The AWS Budget {definitions.aws_budgets[0].aws_name} still trips the fuse at $1,000.00 "
+        "of AWS's bill, until cdk.json says more.\n"
+    ) in raised
+    assert "AWS" not in lowered
+
+
 def test_a_limit_that_is_spent_already_needs_a_yes(context: Context) -> None:
     refused = run(context, "set", "llm", "800", "--reason", "x")
     before = stored()
