@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spendfuse.budget import Budget, Rung
+from spendfuse.budget import Budget, Limits, Override, Rung
 from spendfuse.clock import parse_utc, utc_text
 from spendfuse.definitions import definitions_from_json
 from spendfuse.errors import InputError, SettingsError
@@ -264,3 +264,12 @@ def test_an_order_about_the_same_cause_has_the_same_id() -> None:
 def test_a_broken_definitions_file_says_what_to_do(text: str) -> None:
     with pytest.raises(SettingsError, match=r"definitions\.json can't be read"):
         definitions_from_json(text)
+
+
+def test_the_limit_of_one_value_beats_each_one_s_and_that_the_configured_one() -> None:
+    user_day, llm = Budget("user-day", 10, "day", per="user"), Budget("llm", 1000, "month")
+    overrides = [Override("user-day", "", 5), Override("user-day", "u-17", 50)]
+    limits = Limits((llm, user_day), overrides={each[:2]: each for each in overrides})
+
+    assert [limits.limit_nano_usd(user_day, each) for each in ("u-17", "u-2", "")] == [50, 5, 5]
+    assert limits.limit_nano_usd(llm) == 1000

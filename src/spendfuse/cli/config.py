@@ -43,6 +43,8 @@ def check(path: Path, stage: str | None, as_json: bool) -> None:
     """
     raw = _read(path)
     if "context" not in raw and not raw.keys().isdisjoint(_OF_BUDGETS):
+        if stage is not None:
+            raise click.BadParameter(f"{path} holds budgets alone and has no stages; leave it out")
         _show_budgets(path, as_json=as_json)
         return
     context = _context(raw, path)

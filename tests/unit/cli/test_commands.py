@@ -105,6 +105,15 @@ def test_config_check_checks_an_app_s_own_file_of_budgets(tmp_path: Path) -> Non
     assert "budgets[0].limit_usd: got 0; the limit must be above 0" in refused.output
 
 
+def test_a_file_of_budgets_has_no_stage_to_show(tmp_path: Path) -> None:
+    file = tmp_path / "budgets.json"
+    file.write_text(json.dumps({"budgets": BLOCK["budgets"]}))
+    result = run("config", "check", "--file", str(file), "--stage", "dev")
+
+    assert result.exit_code == 2
+    assert "holds budgets alone and has no stages" in result.output
+
+
 def test_config_check_finds_the_mistakes_of_every_stage_at_once(cdk_json: Path) -> None:
     stages = {"dev": {"fuse": {"mode": "on"}}, "prod": {"nme": "x"}}
     cdk_json.write_text(json.dumps({"context": {"spendfuse": {**BLOCK, "stages": stages}}}))
