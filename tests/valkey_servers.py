@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -35,7 +36,7 @@ class Server:
 
     def kill(self) -> None:
         """End it with SIGKILL, in the middle of whatever it does."""
-        self._server.terminate()
+        self._end()
 
     def restart(self) -> None:
         """Start it again, empty unless it has a folder."""
@@ -49,14 +50,24 @@ class Server:
         self._server._process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
-        self._server.terminate()
+        self._end()
         # Else its folder lies about until the end of all tests.
         self._server._cleanup()
 
     def _started(self) -> ValkeyServer:
         server = ValkeyServer(port=self.port, data_dir=self._folder, config=self._config)
         server.start()
+        # Tests that are killed outright can't stop it, but then this one's stdin ends.
+        self._watch = subprocess.Popen(
+            ["sh", "-c", "read _; kill -9 $0", str(server._process.pid)],
+            stdin=subprocess.PIPE,
+        )
         return server
+
+    def _end(self) -> None:
+        self._watch.kill()
+        self._watch.communicate()
+        self._server.terminate()
 
 
 @contextmanager
