@@ -312,7 +312,7 @@ def _dynamodb_client() -> Any:
     try:
         import boto3  # noqa: PLC0415
         from botocore.config import Config  # noqa: PLC0415
-        from botocore.exceptions import BotoCoreError  # noqa: PLC0415
+        from botocore.exceptions import BotoCoreError, NoRegionError  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise SettingsError(
             f"the tables of a deployment need {error.name}; pip install 'spendfuse[aws]'"
@@ -320,6 +320,11 @@ def _dynamodb_client() -> Any:
     config = Config(connect_timeout=1, read_timeout=1, retries={"total_max_attempts": 2})
     try:
         return boto3.client("dynamodb", config=config)
+    except NoRegionError as error:
+        raise SettingsError(
+            "the tables of a deployment need its region; set AWS_DEFAULT_REGION, such as "
+            "eu-central-1"
+        ) from error
     except BotoCoreError as error:
         raise SettingsError(f"DynamoDB: {error}") from error
 

@@ -123,6 +123,13 @@ def test_a_table_of_the_ledger_without_a_name_is_none(
         connect(nameless)
 
 
+def test_without_a_region_it_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    with pytest.raises(SettingsError, match="set AWS_DEFAULT_REGION, such as"):
+        connect({**PRINT, "SPENDFUSE_LEDGER_TABLE": "ledger"})
+
+
 def test_the_deployed_budgets_and_the_limits_set_since_hold(
     dynamodb: Any, opened: list[Connection]
 ) -> None:
