@@ -34,6 +34,19 @@ class RefusedError(SpendfuseError):
         """Return the JSON body of the answer; amounts are dollars as text."""
         return {"error": self.kind, "message": str(self)}
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An exception is made again from its text alone, which breaks a pool of processes in
+        # whose worker a request was refused.
+        return _made_again, (type(self), self.args, vars(self))
+
+
+def _made_again(
+    kind: type[RefusedError], args: tuple[Any, ...], state: dict[str, Any]
+) -> RefusedError:
+    refused = kind.__new__(kind, *args)
+    vars(refused).update(state)
+    return refused
+
 
 @dataclass(frozen=True, slots=True)
 class BudgetFigures:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -13,6 +15,7 @@ from spendfuse.guard.errors import (
     FuseTrippedError,
     GuardDownError,
     RateExceededError,
+    RefusedError,
 )
 from spendfuse.money import nano_usd
 
@@ -138,3 +141,22 @@ def test_a_tripped_fuse_says_since_when():
         "trip_id": "t1",
         "since": "2026-11-23T00:00:00.000Z",
     }
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        exceeded("0.50", "9.75"),
+        RateExceededError("burst", "u-17", 5 * 10**9, 10**9, retry_after_seconds=7),
+        FuseTrippedError("spendfuse", trip_id="t-1", since=MIDNIGHT),
+        GuardDownError("search", "10.0.0.7 refused the connection"),
+        RefusedError("no"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_refusal_crosses_processes(error: RefusedError):
+    # A pool of processes breaks at an exception that can't be made again.
+    for other in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert type(other) is type(error)
+        assert (str(other), other.body()) == (str(error), error.body())
+        assert other.retry_after_seconds == error.retry_after_seconds
