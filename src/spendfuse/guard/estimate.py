@@ -8,7 +8,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_CEILING, Context, Decimal
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -17,21 +17,24 @@ from spendfuse.metering.estimate import DEFAULT_MAX_TOKENS, estimate_tokens
 from spendfuse.metering.price import Price
 from spendfuse.metering.price_book import PriceBook
 from spendfuse.metering.usage import MAX_COUNT, NO_USAGE, Usage, shown_value
-from spendfuse.money import decimal_usd, display_usd, nano_usd
+from spendfuse.money import EXACT, NANO_PER_USD, decimal_usd, display_usd, nano_usd
 
 Dollars = Decimal | str | int | float
-"""An amount in dollars; a float is read by its text."""
+"""An amount in dollars; of a float, 15 digits count, rounded up to a nano-dollar."""
 MOST_NANO_USD = 2**53 - 1
 """Of one request, in every store: nine million dollars. Valkey counts no further exactly."""
 LEAST_TOKENS = 16
 _SHORT = 40
+_FLOAT = Context(prec=15)
+"""The digits of a float that are certain."""
 
 
 def amount_nano_usd(dollars: object) -> int:
     """Return an amount of dollars in nano-dollars.
 
     Raises:
-        InputError: it is no amount, below 0, finer than a nano-dollar, or above nine million.
+        InputError: it is no amount, below 0, above nine million, or, unless it is a float, finer
+            than a nano-dollar.
     """
     if type(dollars) is str and len(dollars) <= _SHORT:
         return _nano_usd_of_text(dollars)
@@ -48,13 +51,18 @@ def _nano_usd(dollars: object) -> int:
     amount = decimal_usd(dollars)
     if amount < 0:
         raise InputError(f"an amount can't be below 0, got {dollars!r}")
-    nano = nano_usd(amount)
+    nano = _nano_usd_of_float(amount) if isinstance(dollars, float) else nano_usd(amount)
     if nano > MOST_NANO_USD:
         raise InputError(
             f"one request can't cost {amount} USD: at most {display_usd(MOST_NANO_USD)}; "
             "is it in cents?"
         )
     return nano
+
+
+def _nano_usd_of_float(amount: Decimal) -> int:
+    """Read what others computed: 0.1 + 0.2 is not finer than a nano-dollar, only inexact."""
+    return int(EXACT.multiply(_FLOAT.plus(amount), NANO_PER_USD).to_integral_value(ROUND_CEILING))
 
 
 class CallEstimate(NamedTuple):
@@ -154,6 +162,8 @@ class Estimator:
             PriceError: it has no price for this way of processing, or for tokens.
             InputError: the prompt or max_tokens can't be.
         """
+        if not isinstance(model, str):
+            raise InputError(f"model must be text, got {shown_value(model)}")
         if not model or prompt is None:
             raise InputError(
                 "what may it cost? Give an estimate in dollars, or a model and its prompt"
@@ -196,5 +206,7 @@ class Estimator:
 
 def _checked(name: str, tokens: object) -> int:
     if type(tokens) is not int or not 0 < tokens <= MAX_COUNT:
-        raise InputError(f"{name} must be a whole number of tokens, got {shown_value(tokens)}")
+        raise InputError(
+            f"{name} must be a whole number of tokens above 0, got {shown_value(tokens)}"
+        )
     return tokens

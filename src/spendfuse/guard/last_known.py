@@ -35,7 +35,7 @@ class LastKnown(Generic[_Value]):
         try:
             self.value = self._read()
         except SpendfuseError as error:
-            self._fail(error)
+            self.fail(error)
         return self.value
 
     @property
@@ -49,7 +49,8 @@ class LastKnown(Generic[_Value]):
         asked = getattr(self._read, "would_wait", None)
         return bool(asked()) if asked is not None else False
 
-    def _fail(self, error: SpendfuseError) -> None:
+    def fail(self, error: SpendfuseError) -> None:
+        """Count a failure, and say it now and then."""
         self._failures += 1
         now = time.monotonic()
         if now >= self._say_at:

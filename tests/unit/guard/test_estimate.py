@@ -38,6 +38,11 @@ def test_a_prompt_is_a_text_or_messages(prompt) -> None:
     assert more.held_usd > few.held_usd
 
 
+def test_a_model_is_named_by_text() -> None:
+    with pytest.raises(InputError, match="model must be text, got 4"):
+        a_guard().reserve(model=4, prompt="What is a fuse?")
+
+
 def test_without_max_tokens_the_default_is_assumed() -> None:
     assert a_guard().reserve(model="gpt-4o", prompt=1000).max_tokens == 4096
     assert a_guard(default_max_tokens=300).reserve(model="gpt-4o", prompt=10).max_tokens == 300

@@ -11,7 +11,7 @@ import pytest
 from unit.guard.guards import NOON, USD, Clock, FarStore, held, limit, spent
 
 import spendfuse.guard
-from spendfuse.budget import Limits, Rate
+from spendfuse.budget import Budget, Limits, Rate
 from spendfuse.errors import InputError, SettingsError, UnavailableError
 from spendfuse.fuse_state import FuseState
 from spendfuse.guard import (
@@ -274,6 +274,27 @@ def test_an_amount_that_can_t_be_changes_nothing(amount: object) -> None:
 @pytest.mark.parametrize("amount", ["0.05", Decimal("0.05"), 0.05, " 0.05 ", "5e-2"])
 def test_an_amount_is_text_or_a_number(amount: object) -> None:
     assert Guard([limit()]).reserve(amount).hold.nano_usd == 50_000_000
+
+
+@pytest.mark.parametrize(
+    ("computed", "nano"),
+    [
+        (0.1 + 0.2, 300_000_000),
+        (1.7250000000000002e-05, 17_250),
+        (3 * 1.1e-9, 4),
+        (1e-30, 1),
+        (0.0, 0),
+        (123456.789012345, 123_456_789_012_345),
+    ],
+)
+def test_a_float_that_was_computed_is_rounded_up_to_a_nano_dollar(computed, nano) -> None:
+    guard = Guard([limit(10**6)])
+    reservation = guard.reserve("0.1")
+
+    reservation.settle(computed)
+    reservation.settle(computed)
+
+    assert guard.check()[0].spent_nano_usd == nano
 
 
 @pytest.mark.parametrize(
@@ -545,6 +566,45 @@ def test_counts_are_right_however_often_somebody_looks_and_whoever_counts() -> N
 def test_budgets_of_one_name_would_share_a_counter() -> None:
     with pytest.raises(SettingsError, match="all"):
         Guard([limit(1), limit(2)])
+
+
+@pytest.mark.parametrize(
+    ("limits", "wrong"),
+    [
+        (limit(), "list of budgets.*got Budget"),
+        ("budgets.json", "list of budgets.*got str"),
+        (None, "list of budgets.*got NoneType"),
+        (lambda: [limit()], "a function that returns Limits, got list"),
+        ([{"name": "all"}], "a budget must be a Budget, got dict"),
+        ([Budget("all", 1.5, "day")], r"budget 'all': limit_nano_usd .* got 1\.5; nano_usd"),
+        ([Budget("all", Decimal(9), "day")], r"limit_nano_usd .* got Decimal\('9'\)"),
+        ([Budget("all", True, "day")], "limit_nano_usd .* got True"),
+        ([limit(-1)], "limit_nano_usd .* got -1000000000"),
+        ([limit(period="dayly")], "period must be one of day, .* got 'dayly'"),
+        ([limit(mode="strct")], "mode must be one of strict, fit, observe, got 'strct'"),
+        ([limit(when_down="open")], "when_down must be one of fail_closed, .* got 'open'"),
+        ([limit(zone="Mars/Base")], "budget 'all': 'Mars/Base' is no time zone"),
+        (Limits((), (Rate("burst", 0.5),)), "rate 'burst': nano_usd_per_minute .* got 0.5"),
+        ([limit(-1), limit(name="b", mode="x")], "got -1000000000; .*; budget 'b': mode"),
+    ],
+)
+def test_a_budget_that_can_t_be_is_told_at_the_start(limits, wrong: str) -> None:
+    with pytest.raises(SettingsError, match=wrong):
+        Guard(limits)
+
+
+def test_limits_that_become_wrong_leave_the_last_ones_in_force(caplog) -> None:
+    limits = Limits((limit(1),))
+    guard = Guard(lambda: limits)
+    limits = Limits((limit(2), limit(3)))
+
+    # Two of one name would hold everything twice on one counter.
+    guard.reserve("0.75")
+    with pytest.raises(BudgetExceededError, match=r"left of \$1\.00"):
+        guard.reserve("0.5")
+
+    assert guard.health().limits_unreadable == 2
+    assert "needs a name of its own: all" in caplog.text
 
 
 def test_a_hold_must_last() -> None:
