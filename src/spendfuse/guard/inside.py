@@ -37,7 +37,9 @@ class Inside:
         self._hold = hold
         self._settling = settling
         self._cut_off = cut_off_nano_usd
-        self._lock = threading.Lock()
+        # Reentrant: the garbage collector may find an abandoned stream while this is locked, and
+        # what that reports is heard here.
+        self._lock = threading.RLock()
         self._nano = self._records = self._waiting = self._late = 0
         self._is_unpriced = self._is_covered = self._is_mute = False
         self._end: End | None = None
@@ -110,7 +112,11 @@ class Inside:
         return max(self._nano, self._hold.nano_usd) if self._is_unpriced else self._nano
 
     def _ending(self) -> Ending:
-        ending = self._judged()
+        records = -1
+        while records != self._records:
+            # Heard of another one meanwhile, from the garbage collector.
+            records = self._records
+            ending = self._judged()
         self._charged = ending.nano_usd or 0
         if ending.nano_usd is not None:
             self._cover_outer()

@@ -66,6 +66,7 @@ class Reservation:
         self._cost: int | Literal["released"] | None = None
         self._is_told = False
         self._inside: Inside | None = None
+        self._token: Token[Attribution] | None = None
         self.hold = hold
         self.max_tokens = max_tokens
         """What the call may put out: as asked or assumed, or lowered to what is left."""
@@ -106,6 +107,10 @@ class Reservation:
         await self._guard.release_async(self)
 
     def __enter__(self) -> Self:
+        if self._token is not None:
+            raise ReservationError(
+                f"reservation {self.id} is entered already; make one for each call"
+            )
         self._token = self.listen()
         return self
 
@@ -115,7 +120,7 @@ class Reservation:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        leave(self._token)
+        self._leave()
         self.end(error)
 
     async def __aenter__(self) -> Self:
@@ -127,7 +132,7 @@ class Reservation:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        leave(self._token)
+        self._leave()
         await self.end_async(error)
 
     @contextmanager
@@ -175,6 +180,11 @@ class Reservation:
         if self._inside is not None:
             self._inside.mute(is_paid=self._cost != "released")
 
+    def _leave(self) -> None:
+        token, self._token = self._token, None
+        if token is not None:
+            leave(token)
+
     def _listener(self) -> Inside:
         if self._inside is None:
             self._inside = Inside(self.hold, self._guard.settling, self._cut_off)
@@ -197,17 +207,26 @@ class Reservation:
 
 
 class Reserving:
-    """A reservation that is made when it is entered: ``with`` waits, ``async with`` awaits."""
+    """A reservation that is made when it is entered: ``with`` waits, ``async with`` awaits.
 
-    __slots__ = ("_guard", "_options", "_reservation")
+    One at a time: tasks and threads that run beside each other need one each.
+    """
+
+    __slots__ = ("_guard", "_is_entered", "_options", "_reservation")
 
     def __init__(self, guard: Guard, options: dict[str, Any]) -> None:
         self._guard = guard
         self._options = options
+        self._is_entered = False
 
     def __enter__(self) -> Reservation:
-        self._reservation = self._guard.reserve(**self._options)
-        return self._reservation.__enter__()
+        self._begin()
+        try:
+            self._reservation = self._guard.reserve(**self._options)
+            return self._reservation.__enter__()
+        except BaseException:
+            self._is_entered = False
+            raise
 
     def __exit__(
         self,
@@ -215,11 +234,17 @@ class Reserving:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._is_entered = False
         self._reservation.__exit__(kind, error, traceback)
 
     async def __aenter__(self) -> Reservation:
-        self._reservation = await self._guard.reserve_async(**self._options)
-        return self._reservation.__enter__()
+        self._begin()
+        try:
+            self._reservation = await self._guard.reserve_async(**self._options)
+            return self._reservation.__enter__()
+        except BaseException:
+            self._is_entered = False
+            raise
 
     async def __aexit__(
         self,
@@ -227,4 +252,14 @@ class Reserving:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._reservation.__aexit__(kind, error, traceback)
+        reservation = self._reservation
+        self._is_entered = False
+        await reservation.__aexit__(kind, error, traceback)
+
+    def _begin(self) -> None:
+        if self._is_entered:
+            # Else the first one's money would stay held, and nobody could settle it.
+            raise ReservationError(
+                "reserving() is entered already; call guard.reserving() for each request"
+            )
+        self._is_entered = True

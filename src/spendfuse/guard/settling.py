@@ -76,12 +76,8 @@ class Settling:
         """End a reservation while the meter records: that must not wait."""
         if self._is_local:
             self.conclude(hold, ending)
-            return
-        try:
-            self._workers.submit(partial(self.conclude, hold, ending))
-        except SpendfuseError:
-            # There are no threads any more: the app ends, and waits for this one.
-            self.conclude(hold, ending)
+        else:
+            self._workers.later(partial(self.conclude, hold, ending))
 
     def charge_late(self, hold: Hold, number: int, nano: int) -> None:
         """Charge what came after the end: in the same periods, and with an id of its own."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import copy_context
+from functools import partial
 from typing import Generic, TypeVar
 
 from spendfuse.errors import SettingsError
@@ -28,10 +31,22 @@ class Workers:
     def _renew(self) -> None:
         # A forked child has none of its parent's threads.
         self._lock = threading.Lock()
+        self._here = threading.local()
+        self._put_aside: deque[Callable[[], object]] = deque()
         self._executor: ThreadPoolExecutor | None = None
 
     def submit(self, work: Callable[[], _Value]) -> Future[_Value]:
         """Run ``work`` in a thread, in a copy of this context."""
+        self._here.is_submitting = True
+        try:
+            return self._submitted(work)
+        finally:
+            self._here.is_submitting = False
+            while self._put_aside:
+                with suppress(IndexError):  # another thread was quicker
+                    self.later(self._put_aside.popleft())
+
+    def _submitted(self, work: Callable[[], _Value]) -> Future[_Value]:
         with self._lock:
             if self._is_closed:
                 raise SettingsError("the guard is closed; make a new one")
@@ -53,15 +68,36 @@ class Workers:
         future = self.submit(attempt.make)
         try:
             return await asyncio.wrap_future(future)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):
             if attempt.abandon():
-                # Made, but the task was cancelled before it could take it.
-                self.submit(attempt.take_back)
+                # Made, but the task was cancelled, or closed, before it could take it.
+                self.later(attempt.take_back)
             raise
 
     async def finish(self, work: Callable[[], _Value]) -> _Value:
-        """Return what ``work`` does; it is done even if the awaiting task is cancelled."""
-        return await asyncio.shield(asyncio.wrap_future(self.submit(work)))
+        """Return what ``work`` does; it is done even if the awaiting task is cancelled.
+
+        Where there are no threads any more, the loop waits for it: what was spent must count.
+        """
+        try:
+            future = self.submit(work)
+        except SettingsError:
+            return work()
+        return await asyncio.shield(asyncio.wrap_future(future))
+
+    def later(self, work: Callable[[], object]) -> None:
+        """Run ``work`` in a thread; where there are none any more, here.
+
+        The garbage collector may call this in the middle of any step, of ``submit`` too: what
+        comes then is submitted after that.
+        """
+        if getattr(self._here, "is_submitting", False):
+            self._put_aside.append(partial(copy_context().run, work))
+            return
+        try:
+            self.submit(work)
+        except SettingsError:
+            work()
 
     def close(self) -> None:
         """Wait for what runs, and take nothing more."""

@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from unit.guard.guards import FarStore, book, call, held, limit, spent
@@ -20,6 +21,7 @@ from spendfuse.guard import (
     GuardDownError,
     MemoryStore,
 )
+from spendfuse.guard.workers import Workers
 from spendfuse.metering import PriceBook, attributed
 
 
@@ -364,6 +366,85 @@ def test_a_closed_guard_says_so() -> None:
 
     with pytest.raises(SettingsError, match="closed"):
         asyncio.run(guard.reserve_async("0.1"))
+
+
+def test_what_still_runs_when_the_guard_is_closed_is_charged_all_the_same() -> None:
+    guard, _ = far_guard()
+
+    async def work() -> None:
+        by_hand = await guard.reserve_async("0.1")
+        unused = await guard.reserve_async("0.1")
+        async with guard.reserving("0.2"):
+            call()
+            guard.close()
+        await by_hand.settle_async("0.05")
+        assert await guard.release_async(unused)
+
+    asyncio.run(work())
+
+    assert (spent(guard), held(guard)) == (0.0625, 0)
+
+
+def test_a_task_cancelled_while_the_guard_closes_leaves_nothing_held() -> None:
+    guard, store = far_guard()
+
+    async def work() -> None:
+        store.answers.clear()
+        task = asyncio.create_task(guard.reserve_async("0.2"))
+        await until(lambda: held(guard) == 0.2)
+        store.answers.set()
+        guard.close()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(work())
+
+    assert held(guard) == 0
+
+
+def test_a_coroutine_closed_while_it_reserves_leaves_nothing_held() -> None:
+    guard, store = far_guard()
+
+    async def work() -> None:
+        store.answers.clear()
+        reserving = guard.reserve_async("0.2")
+        reserving.send(None)
+        await until(lambda: held(guard) == 0.2)
+        reserving.close()
+        store.answers.set()
+        await until(lambda: held(guard) == 0)
+
+    asyncio.run(work())
+
+    assert spent(guard) == 0
+
+
+def test_what_is_collected_in_the_middle_of_a_submit_waits_for_its_end() -> None:
+    workers = Workers()
+    done: list[str] = []
+
+    class Collecting:
+        """Stands for the garbage collector, which may run in the executor's own lock."""
+
+        def submit(self, run, work):
+            with self.lock:
+                if not done:
+                    done.append("collected")
+                    workers.later(lambda: done.append("later"))
+            return workers_of_its_own.submit(run, work)
+
+        lock = threading.Lock()
+
+    workers_of_its_own = ThreadPoolExecutor(1)
+    workers._executor = Collecting()
+    thread = threading.Thread(target=workers.submit, args=(lambda: done.append("work"),))
+    thread.daemon = True
+    thread.start()
+    thread.join(20)
+    workers_of_its_own.shutdown()
+
+    assert done == ["collected", "work", "later"]
 
 
 def test_closing_waits_for_what_runs() -> None:

@@ -20,8 +20,10 @@ from unit.guard.guards import (
     unpriced_call,
 )
 
-from spendfuse.guard import Guard, ReservationError
+from spendfuse.guard import BudgetExceededError, Guard, ReservationError
 from spendfuse.guard.inside import Inside
+from spendfuse.guard.settling import Ending
+from spendfuse.guard.step import Hold
 from spendfuse.metering import attributed, report_usage, track_llm_cost
 from spendfuse.metering.usage import Usage
 
@@ -202,6 +204,69 @@ def test_a_reservation_is_entered_once() -> None:
 
     with pytest.raises(ReservationError), reservation:
         pass
+
+
+def test_a_reservation_is_entered_by_one_at_a_time() -> None:
+    guard = a_guard()
+    reservation = guard.reserve("0.2")
+
+    with reservation:
+        with pytest.raises(ReservationError, match="entered already"), reservation:
+            pass
+        call()
+
+    assert (spent(guard), held(guard)) == (COST, 0)
+
+
+def test_what_reserves_when_it_is_entered_is_entered_by_one_at_a_time() -> None:
+    guard = a_guard()
+    shared = guard.reserving("0.2")
+
+    async def work() -> None:
+        async with shared:
+            with pytest.raises(ReservationError, match="for each request"):
+                async with shared:
+                    pass
+            with pytest.raises(ReservationError, match="for each request"), shared:
+                pass
+            call()
+        # One after the other is fine, and a refusal is no entering.
+        for _ in range(2):
+            with pytest.raises(BudgetExceededError):
+                await guard.reserving("2").__aenter__()
+        too_much = guard.reserving("2")
+        for _ in range(2):
+            with pytest.raises(BudgetExceededError), too_much:
+                pass
+            with pytest.raises(BudgetExceededError):
+                await too_much.__aenter__()
+        with shared:
+            call()
+
+    asyncio.run(work())
+
+    # Else the hold of the first would have been lost, and nothing charged for it.
+    assert (spent(guard), held(guard)) == (2 * COST, 0)
+
+
+def test_a_stream_that_is_collected_while_its_reservation_ends_is_heard() -> None:
+    settling = a_guard().settling
+    record = tracker().track("gpt-4o", Usage(input_tokens=1000, output_tokens=1000))
+    ending: list[object] = []
+
+    def cut_off() -> int:
+        # Stands for the garbage collector, which may find an abandoned stream anywhere.
+        inside.hear(record)
+        return 7
+
+    inside = Inside(Hold("a", 60, ()), settling, cut_off)
+    thread = threading.Thread(
+        target=lambda: ending.append(inside.end(KeyboardInterrupt())), daemon=True
+    )
+    thread.start()
+    thread.join(20)
+
+    assert ending == [Ending(record.cost_nano_usd)]
 
 
 def test_calls_in_threads_that_copy_the_context_are_heard() -> None:
