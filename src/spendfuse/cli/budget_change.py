@@ -95,7 +95,8 @@ def done_lines(change: Change) -> Iterator[str]:
         yield f"  Spent in {period.key}: {display_usd(spent)}, {used_text(spent, after)} of it."
     elif after < before and budget.per and not change.value and budget.mode != "observe":
         yield f"  Whoever has spent {display_usd(after)} already is refused from now on."
-    if change.reached and not change.is_drastic:
+    # At the same limit they have rung, and do not ring again.
+    if change.reached and not change.is_drastic and before != after:
         due = ", ".join(
             f"{each.percent} % ({display_usd(each.threshold_nano_usd(after))})"
             for each in change.reached

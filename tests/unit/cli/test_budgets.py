@@ -302,8 +302,11 @@ def test_a_limit_for_each_user_says_who_keeps_another_and_who_is_refused(context
 
 def test_a_raised_limit_names_the_rungs_that_are_due_again(context: Context) -> None:
     output = run(context, "set", "llm", "1500", "--reason", "x").output
+    again = run(context, "set", "llm", "1500", "--reason", "y").output
 
     assert "  Rungs that are due at this limit, and tell people: 50 % ($750.00).\n" in output
+    assert "the limit stays $1,500.00" in again
+    assert "Rungs" not in again
 
 
 def test_a_raised_limit_names_the_aws_budget_that_still_trips_below_it(context: Context) -> None:
