@@ -33,7 +33,7 @@ class Command(NamedTuple):
     """One step: which script, how many arguments (their number of keys first), packed."""
 
     step: Step
-    count: int
+    size: int
     packed: bytes
 
 
@@ -43,12 +43,12 @@ class Script(NamedTuple):
 
     def by_digest(self, command: Command) -> bytes:
         """Return the call of a script that the server knows."""
-        head = b"*%d\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n" % (command.count + 2, self.digest)
+        head = b"*%d\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n" % (command.size + 2, self.digest)
         return head + command.packed
 
     def whole(self, command: Command) -> bytes:
         """Return the call with the script's text, which the server then knows."""
-        return b"*%d\r\n$4\r\nEVAL\r\n" % (command.count + 2) + _bulk(self.text) + command.packed
+        return b"*%d\r\n$4\r\nEVAL\r\n" % (command.size + 2) + _bulk(self.text) + command.packed
 
 
 def read_scripts() -> Mapping[Step, Script]:
