@@ -330,6 +330,5 @@ def _dynamodb_client() -> Any:
 
 
 def _without_password(name: str) -> str:
-    scheme, separator, rest = name.partition("//")
-    credentials, at, host = rest.rpartition("@")
-    return f"{scheme}{separator}***{at}{host}" if credentials else name
+    name = re.sub(r"(password=)[^&]*", r"\1***", name)
+    return re.sub(r"^([a-z+]*:(?://)?)?.*@", r"\1***@", name)

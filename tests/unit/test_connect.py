@@ -256,13 +256,22 @@ def test_a_store_that_is_none_is_refused(budgets: str, store: str) -> None:
         connect({**PRINT, "SPENDFUSE_BUDGETS": budgets, "SPENDFUSE_GUARD_STORE": store})
 
 
-def test_a_password_is_never_repeated(budgets: str) -> None:
+@pytest.mark.parametrize(
+    ("store", "shown"),
+    [
+        ("mysql://me:hunter2@cache:6379", "mysql://***@cache:6379"),
+        ("redis:me:hunter2@cache", "redis:***@cache"),
+        (":hunter2@cache", ":***@cache"),
+        ("mysql://cache?db=1&password=hunter2&x=1", "mysql://cache?db=1&password=***&x=1"),
+    ],
+)
+def test_a_password_is_never_repeated(budgets: str, store: str, shown: str) -> None:
     environ = {**PRINT, "SPENDFUSE_BUDGETS": budgets}
     with pytest.raises(SettingsError) as refused:
-        connect({**environ, "SPENDFUSE_GUARD_STORE": "mysql://me:hunter2@cache:6379"})
+        connect({**environ, "SPENDFUSE_GUARD_STORE": store})
 
     assert "hunter2" not in str(refused.value)
-    assert "***@cache" in str(refused.value)
+    assert f"got '{shown}'" in str(refused.value)
 
 
 def test_a_password_file_that_is_not_there_is_named(budgets: str, tmp_path: Path) -> None:
