@@ -41,6 +41,8 @@ from spendfuse.metering.record import RecordIds
 
 logger = logging.getLogger(__name__)
 HOLD_SECONDS = 600.0
+LEAST_HOLD_SECONDS, MOST_HOLD_SECONDS = 0.001, 30 * 86_400.0
+"""What every store keeps: milliseconds, and for less long than it keeps counters."""
 
 
 class Guard:
@@ -85,8 +87,11 @@ class Guard:
         least_tokens: int = LEAST_TOKENS,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
-        if not hold_seconds > 0:
-            raise SettingsError(f"hold_seconds must be above 0, got {hold_seconds}")
+        if not _lasts(hold_seconds):
+            raise SettingsError(
+                f"hold_seconds must be from {LEAST_HOLD_SECONDS} to {MOST_HOLD_SECONDS:.0f} "
+                f"(30 days), got {hold_seconds!r}"
+            )
         self._limits = LimitsInForce(limits)
         self._fuse = FuseInForce(fuse)
         self._asks_fuse = fuse is not None
@@ -124,6 +129,9 @@ class Guard:
     ) -> Reservation:
         """Hold an estimate on every budget that applies, or on none.
 
+        In coroutines, ``reserve_async`` or ``async with guard.reserving(…)``: this waits for a
+        store that other processes share.
+
         Args:
             estimate_usd: dollars; or leave it out and give ``model`` and ``prompt``.
             model: what will be called; budgets match on it.
@@ -145,6 +153,8 @@ class Guard:
             ReservationError: the id is used already, for something else.
             InputError: an amount, an attribute or a number of tokens can't be.
         """
+        if not self._store.is_local:
+            self._workers.mind_the_loop("reserve")
         if self._asks_fuse:
             self.check_fuse()
         at = self._now()
@@ -209,6 +219,8 @@ class Guard:
             UnavailableError: the store can't be reached; the same call again counts once.
         """
         nano = amount_nano_usd(cost_usd)
+        if not self._store.is_local:
+            self._workers.mind_the_loop("settle")
         if not isinstance(reservation, Reservation):
             return self._seeded.settle(self._seeded.find(checked_id(reservation)), nano)
         reservation.wants(nano)
@@ -311,6 +323,12 @@ class Guard:
             or self._limits.would_wait()
             or self._fuse.would_wait()
         )
+
+
+def _lasts(hold_seconds: object) -> bool:
+    if isinstance(hold_seconds, bool) or not isinstance(hold_seconds, int | float):
+        return False
+    return LEAST_HOLD_SECONDS <= hold_seconds <= MOST_HOLD_SECONDS
 
 
 def _take_back(reservation: Reservation) -> None:

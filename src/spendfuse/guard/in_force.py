@@ -112,6 +112,8 @@ def _wrong_with_all(
 
 
 def _wrong_with_budget(budget: Budget) -> Iterator[str]:
+    if not isinstance(budget.name, str) or not budget.name:
+        yield "name must be text"
     yield from _wrong_with_amount("limit_nano_usd", budget.limit_nano_usd)
     for name, value, known in (
         ("period", budget.period, PERIOD_KINDS),

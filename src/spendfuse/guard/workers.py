@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from typing import Generic, TypeVar
 from spendfuse.errors import SettingsError
 from spendfuse.metering.forks import renew_after_fork
 
+logger = logging.getLogger(__name__)
 MAX_THREADS = 32
 _Value = TypeVar("_Value")
 
@@ -25,6 +27,7 @@ class Workers:
     def __init__(self, *, max_threads: int = MAX_THREADS) -> None:
         self._max_threads = max_threads
         self._is_closed = False
+        self._minds_the_loop = True
         self._renew()
         renew_after_fork(self._renew)
 
@@ -99,6 +102,17 @@ class Workers:
         except SettingsError:
             work()
 
+    def mind_the_loop(self, step: str) -> None:
+        """Say once that a step keeps an event loop waiting, and what to call there."""
+        if self._minds_the_loop and _runs_a_loop():
+            self._minds_the_loop = False
+            logger.warning(
+                "%s() keeps an event loop waiting for the guard's store; in coroutines, await "
+                "%s_async() or enter `async with guard.reserving(…)` (logged once)",
+                step,
+                step,
+            )
+
     def close(self) -> None:
         """Wait for what runs, and take nothing more."""
         with self._lock:
@@ -136,3 +150,11 @@ class _Attempt(Generic[_Value]):
     def take_back(self) -> None:
         for value in self._made:
             self._undo(value)
+
+
+def _runs_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -73,6 +73,37 @@ def test_a_near_store_is_asked_in_the_loop_itself() -> None:
     assert guard._workers._executor is None
 
 
+def test_a_loop_that_is_kept_waiting_for_a_far_store_is_told_once(caplog) -> None:
+    async def work(guard: Guard) -> None:
+        async with guard.reserving("0.1") as reservation:
+            await reservation.settle_async("0.1")
+        assert not caplog.text
+        async with guard.reserve("0.1") as reservation:
+            reservation.settle("0.1")
+
+    asyncio.run(work(Guard([limit()])))
+    assert not caplog.text
+    guard, _ = far_guard()
+    guard.reserve("0.1").settle("0.1")
+    asyncio.run(work(guard))
+
+    assert caplog.text.count("keeps an event loop waiting") == 1
+    assert "reserve() keeps" in caplog.text
+    assert "await reserve_async()" in caplog.text
+
+
+def test_a_cost_that_a_loop_waits_for_is_told_too(caplog) -> None:
+    guard, _ = far_guard()
+
+    async def work() -> None:
+        async with guard.reserving("0.1") as reservation:
+            reservation.settle("0.1")
+
+    asyncio.run(work())
+
+    assert "settle() keeps an event loop waiting" in caplog.text
+
+
 def test_attributes_around_go_along_into_the_thread() -> None:
     guard, _ = far_guard(limit(name="team", match={"team": "search"}))
 

@@ -584,6 +584,8 @@ def test_budgets_of_one_name_would_share_a_counter() -> None:
         ([limit(mode="strct")], "mode must be one of strict, fit, observe, got 'strct'"),
         ([limit(when_down="open")], "when_down must be one of fail_closed, .* got 'open'"),
         ([limit(zone="Mars/Base")], "budget 'all': 'Mars/Base' is no time zone"),
+        ([Budget(5, 10**9, "day")], "budget 5: name must be text"),
+        ([Budget("", 10**9, "day")], "budget '': name must be text"),
         (Limits((), (Rate("burst", 0.5),)), "rate 'burst': nano_usd_per_minute .* got 0.5"),
         ([limit(-1), limit(name="b", mode="x")], "got -1000000000; .*; budget 'b': mode"),
     ],
@@ -607,11 +609,15 @@ def test_limits_that_become_wrong_leave_the_last_ones_in_force(caplog) -> None:
     assert "needs a name of its own: all" in caplog.text
 
 
-def test_a_hold_must_last() -> None:
-    with pytest.raises(SettingsError, match="hold_seconds"):
-        Guard([limit()], hold_seconds=0)
-    with pytest.raises(SettingsError, match="hold_seconds"):
-        Guard([limit()], hold_seconds=math.nan)
+@pytest.mark.parametrize("seconds", [0, -1, math.nan, math.inf, 1e18, 0.0001, "600", None, True])
+def test_a_hold_must_last_and_end(seconds) -> None:
+    with pytest.raises(SettingsError, match=r"hold_seconds must be from 0\.001 to 2592000"):
+        Guard([limit()], hold_seconds=seconds)
+
+
+@pytest.mark.parametrize("seconds", [0.001, 1, 30 * 86_400])
+def test_a_hold_lasts_as_long_as_a_store_can_keep_it(seconds) -> None:
+    assert Guard([limit()], hold_seconds=seconds).reserve("0.1").held_usd == Decimal("0.1")
 
 
 def test_importing_the_guard_loads_no_vendor() -> None:
