@@ -12,6 +12,9 @@ from spendfuse.guard.store import CALLED_IN_SECONDS
 IDLE_SECONDS = 40 * 86_400.0
 """How long a counter is kept that nobody uses: longer than any period that ends, so that only
 those of past periods are forgotten, however the wall clock jumps."""
+DAY_IDLE_SECONDS = 3 * 86_400.0
+"""The same of a day's counter: with a budget a day for each user there are many of them."""
+_DAY = "2026-11-22"
 MAX_GROUPS = 10_000
 """Sets of levels whose counters are kept at hand."""
 _new = tuple.__new__
@@ -43,7 +46,8 @@ class Counters(dict[str, Counter]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._idle: list[tuple[float, str]] = []
+        self._idle: list[tuple[float, str, float]] = []
+        """A heap of when to look at whom, and after how long it is idle."""
         self._groups: dict[int, Group] = {}
 
     def of(
@@ -64,7 +68,8 @@ class Counters(dict[str, Counter]):
             # Not overwritten: the garbage collector may have taken a step of its own meanwhile.
             self.setdefault(each.counter, Counter((seeds or {}).get(each.counter, 0), now))
             if each.ends_at:
-                heapq.heappush(self._idle, (now + IDLE_SECONDS, each.counter))
+                seconds = _idle_seconds(each)
+                heapq.heappush(self._idle, (now + seconds, each.counter, seconds))
         found = tuple(self[each.counter] for each in levels)
         limits = tuple(zip([each.limit_nano_usd for each in levels], found, strict=True))
         if len(self._groups) >= MAX_GROUPS:
@@ -75,16 +80,20 @@ class Counters(dict[str, Counter]):
     def forget_idle(self, now: float) -> None:
         """Forget what nobody used for long; what still holds money stays."""
         while self._idle and self._idle[0][0] <= now:
-            _, name = heapq.heappop(self._idle)
+            _, name, seconds = heapq.heappop(self._idle)
             counter = self.get(name)
             if counter is None:
                 continue
-            keep_until = (now if counter.held else counter.used_at) + IDLE_SECONDS
+            keep_until = (now if counter.held else counter.used_at) + seconds
             if keep_until > now:
-                heapq.heappush(self._idle, (keep_until, name))
+                heapq.heappush(self._idle, (keep_until, name, seconds))
             else:
                 del self[name]
                 self._groups.clear()
+
+
+def _idle_seconds(level: Level) -> float:
+    return DAY_IDLE_SECONDS if len(level.period) == len(_DAY) else IDLE_SECONDS
 
 
 def standings(counters: Sequence[Counter], now: float) -> tuple[Standing, ...]:

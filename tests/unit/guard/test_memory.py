@@ -10,7 +10,7 @@ import tracemalloc
 
 import pytest
 
-from spendfuse.guard.counters import IDLE_SECONDS, MAX_GROUPS
+from spendfuse.guard.counters import DAY_IDLE_SECONDS, IDLE_SECONDS, MAX_GROUPS
 from spendfuse.guard.memory import MemoryStore
 from spendfuse.guard.step import (
     Granted,
@@ -170,6 +170,24 @@ def test_a_past_periods_counter_is_forgotten_and_a_totals_never(store, clock) ->
 
     assert store.look([november.counter, ever.counter]) == [None, Standing(10, 0)]
     assert isinstance(store.reserve(Reserve("c", 1, 1, (november, ever))), Unseeded)
+
+
+def test_a_user_s_counter_of_a_past_day_is_soon_forgotten(store, clock) -> None:
+    day = Level("u/2099-12-01/a", "u", "a", "2099-12-01", 100, ends_at=IN_2100)
+    for period in ("2099-W49", "2099-12", "total"):
+        longer = Level(f"u/{period}/a", "u", "a", period, 100, ends_at=IN_2100)
+        settle(store, reserve(store, f"of {period}", 10, longer), 10)
+    settle(store, reserve(store, "a", 10, day), 10)
+    clock.now += DAY_IDLE_SECONDS - 1
+    store.look([])
+    assert store.look([day.counter]) == [Standing(10, 0)]
+
+    clock.now += 1
+    reserve(store, "b", 1, level("other/2099-12"), seconds=1.0)
+    clock.now += 1
+
+    assert store.look([day.counter]) == [None]
+    assert sizes(store)[2] == 4
 
 
 def test_a_counter_in_use_is_not_forgotten(store, clock) -> None:
