@@ -59,8 +59,6 @@ class DirectRequests:
         return outcome
 
     def _ask(self, purse: Purse, step: Reserve) -> Granted | Refused | Unseeded:
-        if purse.room > 0 and purse.levels:
-            self._lender.settle_up(purse, 0)
         refusing = [each.counter for each in step.levels if each.mode != "observe"]
         with self._local.lock:
             self._local.holds.sweep(self._local.clock())
@@ -91,10 +89,13 @@ class DirectRequests:
     def settle(self, step: Settle) -> Settled | Unseeded:
         """Hand on what this process knows nothing of."""
         settled = self._shared.settle(step)
-        if isinstance(settled, Settled) and step.keep_nano_usd is None:
-            self._finish(step.hold)
-        if step.nano_usd > step.hold.nano_usd:
-            self._make_up_for(step.hold.levels)
+        if isinstance(settled, Settled):
+            is_part = step.keep_nano_usd is not None
+            if not is_part:
+                self._finish(step.hold)
+            if is_part or settled.kind == "late" or step.nano_usd > step.hold.nano_usd:
+                # It may have cost more than was held for it.
+                self._make_up_for(step.hold.levels)
         return settled
 
     def release(self, hold: Hold) -> bool:

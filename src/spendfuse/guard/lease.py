@@ -168,12 +168,10 @@ class Purse:
         self.leases.append(lease)
         self._change_room(lease.amount)
 
-    def lapse(self, now: float) -> list[Lease]:
-        """Take out the leases whose time is over; what they hold covers nothing any more."""
-        ended = [each for each in self.leases if each.until <= now]
-        for each in ended:
+    def lapse(self, now: float) -> None:
+        """Rely no more on the leases whose time is over."""
+        for each in [each for each in self.leases if each.until <= now]:
             self.lose(each)
-        return ended
 
     def lose(self, lease: Lease) -> None:
         if lease in self.leases:
@@ -264,7 +262,7 @@ class Purse:
         """Return what will be needed soon, judged by the time since the last sync."""
         used, asked = self.mark - self.room, self.asked
         self.asked = 0
-        if not asked or self.is_called_in:
+        if not asked:
             self.used = 0
             self.is_busy = False
             return 0

@@ -201,7 +201,7 @@ class LeasedStore:
         with self._lock:
             now = self._clock()
             self._holds.sweep(now)
-            self._lender.lapse(purse, now)
+            purse.lapse(now)
             granted = self._local.reserve(step)
             if granted is not None or self._local.is_closed or step.id in self._holds.by_id:
                 return granted

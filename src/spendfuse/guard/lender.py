@@ -69,7 +69,6 @@ class Lender:
             UnavailableError: the shared store can't be reached. What it may have lent all the same
                 is returned later.
         """
-        self.send(purse)
         step = Reserve(
             secrets.token_hex(16),
             amount,
@@ -99,15 +98,14 @@ class Lender:
             UnavailableError: it is tried again the next time.
         """
         with purse.turn:
-            if purse.is_sending:
-                return
             self.send(purse)
-            now = self._clock()
             with self._lock:
-                self.lapse(purse, now)
-                self._plan(purse, keep_room, now)
+                self._plan(purse, keep_room, self._clock())
             if purse.unsent:
-                self._hear(purse, self.send(purse))
+                standings = self.send(purse)
+                # The garbage collector may have begun this in the middle of another sending.
+                if not purse.unsent:
+                    self._hear(purse, standings)
 
     def send(self, purse: Purse) -> tuple[Standing, ...]:
         """Send what waits, in order; return how the levels stood after the last step, if said."""
@@ -129,12 +127,6 @@ class Lender:
                 self._take(purse, unsent, unsent.sent_at, outcome)
             standings = outcome.standings if isinstance(outcome, Settled) else ()
         return standings
-
-    def lapse(self, purse: Purse, now: float) -> None:
-        """Rely no more on leases whose time is over, and say so: they may have been prolonged."""
-        for each in purse.lapse(now):
-            if each.amount:
-                purse.unsent.append(Unsent(Settle(each.hold, 0, seeds=purse.seeds)))
 
     def _settle(self, step: Settle) -> Settled | Unseeded | None:
         try:

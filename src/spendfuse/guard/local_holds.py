@@ -157,9 +157,7 @@ class LocalHolds:
             if not queue:
                 del self.queues[seconds]
         while self._prolonged and self._prolonged[0][0] <= now:
-            until, _, local = heapq.heappop(self._prolonged)
-            if local.due == until:
-                self._over(local, now)
+            self._over(heapq.heappop(self._prolonged)[-1], now)
         for ended in (self._finished, self._in_shared_store, self._expired):
             while ended and ended[0].until <= now:
                 self.forget(ended.popleft())

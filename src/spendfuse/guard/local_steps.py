@@ -69,11 +69,11 @@ class LocalSteps:
             purse, now = local.purse, self.clock()
             if now >= local.until:
                 self.holds.sweep(now)
-            held = local.held
+            room = purse.room
             settled = self.holds.settle(local, step, now)
-            if purse.room < 0 or not purse.leases or self.is_closed:
-                is_new = self.purses.activate(purse)
-                if is_new or step.nano_usd > held or self.is_closed:
+            if purse.room < 0 or self.is_closed:
+                self.purses.activate(purse)
+                if purse.room < room or self.is_closed:
                     self.debtors.append(purse)
             return settled
 

@@ -42,12 +42,10 @@ class Purses:
         self.aliases[id(levels)] = (levels, purse)
         return purse
 
-    def activate(self, purse: Purse) -> bool:
-        """Have a purse looked after; False if it is already, or nothing is ever to be told."""
-        if purse in self.active or not purse.levels:
-            return False
-        self.active[purse] = None
-        return True
+    def activate(self, purse: Purse) -> None:
+        """Have a purse looked after, unless nothing is ever to be told of it."""
+        if purse.levels:
+            self.active[purse] = None
 
     def idle(self, counters: Collection[str]) -> list[Purse]:
         """Return the purses that have room on one of the counters."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+from itertools import count
 
 import pytest
 from unit.guard.leases import (
@@ -113,6 +115,30 @@ def test_slices_shrink_to_single_requests_near_the_limit(store, shared) -> None:
     assert look(store, near) == Standing(1_000, 0, is_called_in=True)
 
 
+def test_a_slice_takes_what_there_is_where_it_is_more_than_that(shared, clock) -> None:
+    root = level("root", 1_000)
+    store, other = (LeasedStore(shared, pace=BY_HAND, clock=clock) for _ in range(2))
+    for number in range(6):
+        held(store, f"a{number}", 10, root)
+    held(other, "b", 1_000 - shared.standing(root).held_nano_usd - 25, root)
+    numbers = count()
+    while store.reserve_at_once(Reserve(f"c{next(numbers)}", 10, 10, (root,))):
+        pass
+    shared.names()
+
+    held(store, "d", 10, root)
+
+    assert shared.names() == ["reserve"]
+    assert shared.standing(root).held_nano_usd == 1_000
+
+
+def test_slices_grow_as_long_as_they_do_not_last(store, shared) -> None:
+    for number in range(10_000):
+        settle(store, held(store, f"a{number}", 1, level(limit=10**9)), 1)
+
+    assert len(shared.names()) < 16
+
+
 def test_nothing_is_refused_for_want_of_money_that_lies_idle_here(store, clock, shared) -> None:
     root = level("root", 100)
     eager = LeasedStore(shared, pace=Pace(sync_seconds=AT_ONCE.sync_seconds, share=1), clock=clock)
@@ -145,6 +171,7 @@ def test_an_idle_lease_is_returned_whole_by_the_next_sync(store, shared) -> None
     shared.names()
     store.sync()
     assert shared.names() == []
+    assert not store.is_holding()
 
 
 def test_what_running_requests_hold_is_kept_and_prolonged(store, shared, clock) -> None:
@@ -244,8 +271,22 @@ def test_a_lease_is_not_used_when_it_may_have_ended(store, shared, clock) -> Non
     shared.names()
 
     held(store, "a", 10, small)
-
     assert "reserve" in shared.names()
+
+    held(store, "b", 10, small)
+    assert store.reserve_at_once(Reserve("c", 10, 10, (small,))) is not None
+
+
+def test_a_cost_that_no_lease_is_left_for_is_charged_by_itself(store, shared, clock) -> None:
+    warm(store, level())
+    hold = held(store, "a", 10, level())
+    clock.now += 60
+    held(store, "b", 10, level())
+
+    settle(store, hold, 8)
+    store.sync()
+
+    assert shared.standing(level()) == Standing(38, 10)
 
 
 def test_holds_of_ended_leases_are_covered_again(shared, clock) -> None:
@@ -296,6 +337,45 @@ def test_what_was_overspent_is_made_up_for_by_all_that_is_idle_here(shared, cloc
 
     assert shared.standing(root) == Standing(100, 1)
     refused(store, "c", 1, root)
+
+
+def test_a_part_above_what_it_lets_go_is_told_at_once_too(store, shared, clock) -> None:
+    root = level("root", 1_000)
+    warm(store, root)
+    hold = held(store, "a", 20, root)
+    room = shared.standing(root).held_nano_usd - look(store, root).held_nano_usd
+
+    settle(store, hold, room + 1, keep_nano_usd=20, part=1)
+
+    assert shared.standing(root) == Standing(30 + room + 1, 20)
+
+
+def test_what_a_part_overspends_is_made_up_for_too(shared, clock) -> None:
+    root = level("root", 100)
+    store = LeasedStore(shared, pace=BY_HAND, clock=clock)
+    asked_alone = held(store, "a", 50, root, level("team"))
+    store._purses.of((root,)).warm_until = math.inf
+    held(store, "b", 1, root)
+    assert shared.standing(root).held_nano_usd > 51
+
+    settle(store, asked_alone, 50, keep_nano_usd=50, part=1)
+
+    assert shared.standing(root) == Standing(50, 51)
+
+
+def test_what_is_not_overspent_stays_at_hand(shared, clock) -> None:
+    store = LeasedStore(shared, pace=AT_ONCE, clock=clock)
+    root, team, other = level("root"), level("team", 100), level("other")
+    for each in (team, other):
+        held(store, f"a {each.budget}", 1, root, each)
+    free = held(store, "b", 0, root, team)
+    before = look(store, root)
+
+    settle(store, free, 100)
+
+    assert shared.standing(team) == Standing(100, 1)
+    assert shared.standing(other) == Standing(0, 4)
+    assert look(store, root) == Standing(before.spent_nano_usd + 100, before.held_nano_usd)
 
 
 def test_where_others_overspent_nothing_is_kept_for_later(shared, clock) -> None:
@@ -366,7 +446,29 @@ def test_observed_levels_refuse_nothing_and_are_counted(store, shared) -> None:
     assert shared.standing(seen) == Standing(200, 10)
 
 
+def test_a_hold_that_has_ended_is_late_however_long_nobody_looked(store, clock) -> None:
+    warm(store, level())
+    hold = held(store, "a", 5, level(), hold_seconds=5.0)
+    clock.now += 6
+
+    assert settle(store, hold, 5).kind == "late"
+
+
+def test_a_hold_ends_when_its_last_part_said_and_keeps_no_other_from_it(store, clock) -> None:
+    warm(store, level(limit=10**6))
+    first, brief = (held(store, each, 5, level(limit=10**6)) for each in ("a", "b"))
+    settle(store, brief, 1, keep_nano_usd=4, part=1, hold_seconds=5.0)
+    clock.now += 6
+    assert store._local.release(brief) is False
+    settle(store, first, 5)
+    third = held(store, "c", 5, level(limit=10**6))
+    clock.now += 600
+
+    assert settle(store, third, 5).kind == "late"
+
+
 def test_an_id_is_forgotten_ten_minutes_after_its_end_and_not_before(store, clock) -> None:
+    held(store, "kept", 10, level())
     warm(store, level())
     hold = held(store, "a", 10, level())
     settle(store, hold, 6)
