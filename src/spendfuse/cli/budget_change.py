@@ -9,6 +9,7 @@ from spendfuse.budget import Budget, Override, Rung
 from spendfuse.cli.budget_book import Book
 from spendfuse.cli.budget_report import minute, unset, used_text
 from spendfuse.cli.budget_text import printable
+from spendfuse.guard.valkey_packing import MOST_NANO_USD
 from spendfuse.money import display_usd
 
 
@@ -39,7 +40,12 @@ class Change(NamedTuple):
         """Whether it stops requests at once, or may blow the fuse."""
         spent = self.spent_nano_usd
         refuses = spent is not None and spent >= self.limit_nano_usd
-        return refuses or any(each.trips for each in self.reached)
+        return refuses or self.is_too_high_for_valkey or any(each.trips for each in self.reached)
+
+    @property
+    def is_too_high_for_valkey(self) -> bool:
+        """Whether guards that count in Valkey would fail: which store they have, nobody knows."""
+        return self.before_nano_usd <= MOST_NANO_USD < self.limit_nano_usd
 
 
 def change_of(book: Book, budget: Budget, value: str, limit_nano_usd: int) -> Change:
@@ -66,8 +72,10 @@ def warning_lines(change: Change) -> Iterator[str]:
     """Yield what a drastic change would bring about."""
     budget, spent = change.budget, change.spent_nano_usd or 0
     period = budget.period_at(change.book.now)
+    is_counted = change.spent_nano_usd is not None
+    so_far = f"{display_usd(spent)} is spent in {period.key}; " if is_counted else ""
     yield (
-        f"{title(change)}: {display_usd(spent)} is spent in {period.key}; the limit would be "
+        f"{title(change)}: {so_far}the limit would be "
         f"{display_usd(change.limit_nano_usd)} instead of {display_usd(change.before_nano_usd)}."
     )
     if spent >= change.limit_nano_usd and budget.mode == "observe":
@@ -75,6 +83,11 @@ def warning_lines(change: Change) -> Iterator[str]:
     elif spent >= change.limit_nano_usd:
         until = "for good" if budget.period == "total" else f"until {minute(period.end)}"
         yield f"  Every further request that counts here is refused {until}."
+    if change.is_too_high_for_valkey:
+        yield (
+            "  Where the guard counts in Valkey, each of these requests fails: it takes no limit "
+            f"above {display_usd(MOST_NANO_USD)}."
+        )
     for rung in change.reached:
         at = display_usd(rung.threshold_nano_usd(change.limit_nano_usd))
         blows = ", and the fuse may trip and disable its API keys" if rung.trips else ""

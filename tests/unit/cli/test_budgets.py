@@ -349,6 +349,20 @@ def test_a_limit_that_is_spent_already_needs_a_yes(context: Context) -> None:
     assert stored() == {("llm", ""): 800 * USD}
 
 
+def test_a_limit_that_valkey_can_t_count_needs_a_yes(context: Context) -> None:
+    refused = run(context, "set", "llm", "9000000.01", "--reason", "x")
+
+    assert refused.exit_code == 1
+    assert "Where the guard counts in Valkey, each of these requests fails" in refused.output
+    assert run(context, "set", "user-day", "9000001", "--reason", "x").output.startswith(
+        "user-day for each user: the limit would be $9,000,001.00 instead of $10.00.\n"
+    )
+    assert stored() == {}
+    assert run(context, "set", "llm", "9000000", "--reason", "x").exit_code == 0
+    assert run(context, "set", "llm", "9000001", "--reason", "x", "--yes").exit_code == 0
+    assert run(context, "set", "llm", "9000002", "--reason", "x").exit_code == 0
+
+
 def test_a_limit_of_just_what_is_spent_needs_a_yes_too(context: Context) -> None:
     assert run(context, "set", "search", "3.10", "--reason", "x").exit_code == 1
     assert run(context, "set", "search", "3.11", "--reason", "x").exit_code == 0
