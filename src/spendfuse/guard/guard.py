@@ -232,6 +232,9 @@ class Guard:
         """Charge what a request cost, even if the task is cancelled meanwhile."""
         if self._store.is_local:
             return self.settle(reservation, cost_usd)
+        if isinstance(reservation, Reservation):
+            # Here and not in the thread: a ``with`` that is cancelled meanwhile ends as was said.
+            reservation.wants(amount_nano_usd(cost_usd))
         return await self._workers.finish(partial(self.settle, reservation, cost_usd))
 
     def release(self, reservation: Reservation | str) -> bool:
@@ -252,6 +255,8 @@ class Guard:
         """Let go of a reservation, even if the task is cancelled meanwhile."""
         if self._store.is_local:
             return self.release(reservation)
+        if isinstance(reservation, Reservation):
+            reservation.wants(None)
         return await self._workers.finish(partial(self.release, reservation))
 
     def check_fuse(self) -> None:

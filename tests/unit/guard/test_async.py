@@ -20,6 +20,7 @@ from spendfuse.guard import (
     Guard,
     GuardDownError,
     MemoryStore,
+    Reservation,
 )
 from spendfuse.guard.workers import Workers
 from spendfuse.metering import PriceBook, attributed
@@ -255,6 +256,43 @@ def test_a_settle_that_waits_for_its_turn_survives_the_cancellation() -> None:
     guard._workers.close()
 
     assert spent(guard) == 0.1
+
+
+@pytest.mark.parametrize(("step", "charged"), [("settle", 0.1), ("release", 0)])
+def test_what_a_cancelled_task_has_said_beats_what_its_with_would_charge(
+    caplog, step: str, charged: float
+) -> None:
+    guard, store = far_guard()
+    guard._workers._max_threads = 1
+
+    async def request() -> None:
+        async with guard.reserving("0.2") as reservation:
+            store.answers.clear()
+            blocking.append(asyncio.create_task(guard.reserve_async("0.3")))
+            await until(lambda: held(guard) == 0.5)
+            # This waits for its turn in the only thread, and is cancelled there.
+            if step == "settle":
+                await reservation.settle_async("0.1")
+            else:
+                await reservation.release_async()
+
+    async def work() -> None:
+        task = asyncio.create_task(request())
+        await until(lambda: blocking)
+        await until(lambda: held(guard) == 0.5)
+        await asyncio.sleep(0.02)
+        task.cancel()
+        store.answers.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await blocking[0]
+
+    blocking: list[asyncio.Task[Reservation]] = []
+    asyncio.run(work())
+    guard._workers.close()
+
+    assert (spent(guard), held(guard)) == (charged, 0.3)
+    assert not caplog.text
 
 
 def test_a_task_cancelled_inside_ends_as_a_cancelled_call() -> None:
