@@ -181,6 +181,7 @@ class Guard:
             levels.rates,
             self._hold_seconds,
             self._seeded.seeds,
+            calls_in=True,
         )
         granted = self._granting.granted(step, at)
         hold, is_lowered = granted.hold, False
