@@ -29,7 +29,7 @@ from spendfuse.errors import InputError, SpendfuseError
 from spendfuse.fuse.dynamodb import DynamoFuse
 from spendfuse.fuse_state import FuseState
 from spendfuse.ledger.dynamodb import DynamoLedger, FiredRung
-from spendfuse.ledger.overrides import DynamoOverrides
+from spendfuse.ledger.dynamodb_overrides import DynamoOverrides
 from spendfuse.ledger.pack import LATEST_USAGE
 from spendfuse.ledger.posting import Delta
 from spendfuse.ledger.rungs import DueRung, RungKey, due_rungs

@@ -172,7 +172,7 @@ class _Parts:
     def _reader(self, table: str, configured: Limits | None) -> Callable[[], Limits]:
         # Here, because an app without a ledger needs no boto3.
         from spendfuse.definitions import definitions_from_json  # noqa: PLC0415
-        from spendfuse.ledger.overrides import DynamoOverrides  # noqa: PLC0415
+        from spendfuse.ledger.dynamodb_overrides import DynamoOverrides  # noqa: PLC0415
 
         overrides = DynamoOverrides(self._client(), table)
 

@@ -26,7 +26,7 @@ from spendfuse.guard.fallback import Fallback
 from spendfuse.guard.leased import LeasedStore
 from spendfuse.guard.memory import MemoryStore
 from spendfuse.ledger.dynamodb import DynamoLedger, Posting
-from spendfuse.ledger.overrides import DynamoOverrides
+from spendfuse.ledger.dynamodb_overrides import DynamoOverrides
 from spendfuse.ledger.pack import UsageRecord
 from spendfuse.ledger.posting import deltas
 

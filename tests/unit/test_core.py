@@ -12,6 +12,7 @@ VENDORS = {"dynamodb", "slack", "channels", "sns", "secrets_manager", "api_gatew
 APART = {"cli", "config", "sandbox", "__main__", "keys"}
 VENDORS |= {"anthropic", "bedrock", "litellm", "openai", "opentelemetry"}
 VENDORS |= {"bigquery", "genai_prices", "prometheus", "sqs", "tiktoken", "yaml_file"}
+VENDORS |= {"dynamodb_overrides", "dynamodb_table", "fastapi", "valkey"}
 
 
 def rule_modules() -> list[str]:

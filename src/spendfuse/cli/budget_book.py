@@ -20,7 +20,7 @@ from spendfuse.config.scopes import is_attribute_text
 from spendfuse.definitions import AwsBudget, Definitions, definitions_from_json
 from spendfuse.errors import SettingsError, SpendfuseError
 from spendfuse.ledger.dynamodb import DynamoLedger
-from spendfuse.ledger.overrides import DynamoOverrides
+from spendfuse.ledger.dynamodb_overrides import DynamoOverrides
 from spendfuse.period import Period
 
 CDK_JSON = Path("cdk.json")

@@ -28,7 +28,7 @@ from spendfuse.fuse.restore import RestoreFuse, RestorePlan
 from spendfuse.fuse.trip import TripFuse
 from spendfuse.fuse_state import MANUAL, FuseState, TripOrder
 from spendfuse.ledger.dynamodb import DynamoLedger
-from spendfuse.ledger.overrides import DynamoOverrides
+from spendfuse.ledger.dynamodb_overrides import DynamoOverrides
 from spendfuse.period import Period
 
 EXIT_TRIPPED = 3

@@ -19,7 +19,7 @@ from spendfuse.budget import Override
 from spendfuse.cli.context import Context
 from spendfuse.cli.main import main
 from spendfuse.config import load
-from spendfuse.ledger.overrides import DynamoOverrides
+from spendfuse.ledger.dynamodb_overrides import DynamoOverrides
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 USD = 10**9

@@ -19,7 +19,7 @@ from spendfuse.fuse.dynamodb import DynamoFuse
 from spendfuse.fuse.keys.api_gateway import ApiGatewayKeys, Pace
 from spendfuse.fuse.trip import TripFuse
 from spendfuse.fuse_state import Allowance, TripOrder
-from spendfuse.ledger.overrides import DynamoOverrides
+from spendfuse.ledger.dynamodb_overrides import DynamoOverrides
 from spendfuse.money import NANO_PER_USD
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)

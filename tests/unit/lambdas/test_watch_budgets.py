@@ -26,7 +26,7 @@ from spendfuse.errors import UnavailableError
 from spendfuse.fuse.dynamodb import DynamoFuse
 from spendfuse.fuse_state import KeySpend
 from spendfuse.ledger.dynamodb import DynamoLedger
-from spendfuse.ledger.overrides import DynamoOverrides
+from spendfuse.ledger.dynamodb_overrides import DynamoOverrides
 from spendfuse.period import Period
 
 USD = 10**9

@@ -14,7 +14,7 @@ from packs import NOW
 from spendfuse.budget import Budget, Override
 from spendfuse.definitions import Definitions, FuseDefinition, definitions_from_json
 from spendfuse.errors import InputError, UnavailableError
-from spendfuse.ledger.overrides import DynamoOverrides, StoredLimits
+from spendfuse.ledger.dynamodb_overrides import DynamoOverrides, StoredLimits
 
 ROOT = Budget("llm", 10**12, "month", zone="Europe/Berlin")
 USER = Budget("user", 10**9, "total", per="user")
