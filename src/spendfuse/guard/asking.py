@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import ParamSpec, TypeVar
 from uuid import UUID
 
 from spendfuse.errors import InputError
@@ -19,6 +21,24 @@ from spendfuse.metering.usage import shown_value
 
 Attribute = str | int | UUID | None
 MAX_ID_BYTES = 256
+_Asked = ParamSpec("_Asked")
+_Answer = TypeVar("_Answer")
+
+
+def asked_as(
+    reserve: Callable[_Asked, object],
+) -> Callable[[Callable[..., _Answer]], Callable[_Asked, _Answer]]:
+    """Give a method the arguments of ``reserve``, for type checkers and for help."""
+
+    def decorate(method: Callable[..., _Answer]) -> Callable[_Asked, _Answer]:
+        signature = inspect.signature(reserve)
+        returns = inspect.signature(method).return_annotation
+        method.__signature__ = signature.replace(  # type: ignore[attr-defined]
+            return_annotation=returns
+        )
+        return method
+
+    return decorate
 
 
 def levels_of(tree: BudgetTree, given: Mapping[str, Attribute], at: datetime) -> Levels:

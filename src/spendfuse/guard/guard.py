@@ -12,7 +12,7 @@ from typing import Any
 from spendfuse.clock import utc_now
 from spendfuse.errors import InputError, SettingsError, SpendfuseError
 from spendfuse.fuse_state import FuseState
-from spendfuse.guard.asking import Attribute, checked_id, levels_of
+from spendfuse.guard.asking import Attribute, asked_as, checked_id, levels_of
 from spendfuse.guard.errors import (
     BudgetFigures,
     FuseTrippedError,
@@ -197,6 +197,7 @@ class Guard:
             is_again=granted.is_again,
         )
 
+    @asked_as(reserve)
     async def reserve_async(self, estimate_usd: Dollars | None = None, **call: Any) -> Reservation:
         """Reserve without keeping the event loop waiting; arguments and errors as ``reserve``.
 
@@ -207,6 +208,7 @@ class Guard:
             return work()
         return await self._workers.run(work, undo=_take_back)
 
+    @asked_as(reserve)
     def reserving(self, estimate_usd: Dollars | None = None, **call: Any) -> Reserving:
         """Return what reserves when it is entered, by ``with`` or ``async with``."""
         return Reserving(self, {"estimate_usd": estimate_usd, **call})

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import mypy.api
 import pytest
 from unit.guard.guards import FarStore, book, call, held, limit, spent
 
@@ -558,3 +560,31 @@ def test_a_forked_child_has_threads_and_ids_of_its_own() -> None:
 
 def test_the_store_s_kind_is_asked_of_the_store() -> None:
     assert Guard([limit()], store=MemoryStore())._would_wait(opens_book=False) is False
+
+
+@pytest.mark.parametrize("name", ["reserve_async", "reserving"])
+def test_every_way_to_reserve_says_what_it_takes(name: str) -> None:
+    def arguments(method):
+        return list(inspect.signature(method).parameters.values())
+
+    assert arguments(getattr(Guard, name)) == arguments(Guard.reserve)
+
+
+def test_a_type_checker_sees_what_every_way_to_reserve_takes(tmp_path) -> None:
+    app = tmp_path / "app.py"
+    app.write_text(
+        "from spendfuse.guard import Guard, Reservation\n"
+        "async def main(guard: Guard) -> Reservation:\n"
+        "    guard.reserve('0.05', user='u', team='t')\n"
+        "    async with guard.reserving('0.05', user=7) as held:\n"
+        "        await held.settle_async('0.01')\n"
+        "    guard.reserving('0.05', max_tokens='many')\n"
+        "    return await guard.reserve_async('0.05', max_tokens='many')\n"
+    )
+
+    said, _, _ = mypy.api.run(["--strict", "--cache-dir", ".mypy_cache", str(app)])
+
+    assert [line.partition(" error: ")[0] for line in said.splitlines()[:-1]] == [
+        f"{app}:6:",
+        f"{app}:7:",
+    ]
