@@ -109,6 +109,10 @@ class Fallback:
             return known
         if step.id in self._backlog:
             self._deliveries.take_back(step.id)
+        # What is borrowed already answers first: that would tell nothing of the store itself.
+        leased = self._leased if self._breaker.is_down else None
+        if leased is not None and (granted := leased.reserve_at_once(step)):
+            return granted
         attempt = self._breaker.begin()
         if attempt is not None:
             try:
@@ -118,12 +122,15 @@ class Fallback:
             else:
                 self._succeed(attempt)
                 return outcome
-        elif self._leased is not None and (granted := self._leased.reserve_at_once(step)):
-            return granted
         return self._reserve_alone(step, is_unanswered=attempt is not None)
 
     def settle(self, step: Settle) -> Settled | Unseeded:
-        attempt = None if step.hold.id in self._backlog else self._breaker.begin()
+        attempt = None
+        if step.hold.id not in self._backlog:
+            leased = self._leased if self._breaker.is_down else None
+            if leased is not None and (known := leased.settle_at_once(step)):
+                return known
+            attempt = self._breaker.begin()
         if attempt is not None:
             try:
                 outcome = self._store.settle(step)
@@ -136,8 +143,6 @@ class Fallback:
                     if step.keep_nano_usd is None:
                         self._stand_in.forget(step.hold.id)
                 return outcome
-        elif self._leased is not None and (known := self._leased.settle_at_once(step)):
-            return known
         settled = self._stand_in.settle(step)
         if settled.kind != "again":
             self._wait(step)
@@ -149,6 +154,9 @@ class Fallback:
             return is_released
         if hold.id in self._backlog:
             return self._release_later(hold)
+        leased = self._leased if self._breaker.is_down else None
+        if leased is not None and (was_held := leased.release_at_once(hold)) is not None:
+            return was_held
         attempt = self._breaker.begin()
         if attempt is not None:
             try:
@@ -157,10 +165,6 @@ class Fallback:
                 self._fail(attempt, error)
             else:
                 self._succeed(attempt)
-                return is_released
-        elif self._leased is not None:
-            is_released = self._leased.release_at_once(hold)
-            if is_released is not None:
                 return is_released
         return self._release_later(hold)
 

@@ -594,5 +594,28 @@ def test_a_leased_store_goes_on_with_what_it_has_borrowed(store, clock) -> None:
     fallback.close()
 
 
+def test_what_a_leased_store_answers_by_itself_is_no_sign_that_the_store_is_up(
+    store, clock
+) -> None:
+    wide = a_level("wide", 10**6, when_down="fail_closed")
+    fallback = Fallback(LeasedStore(store), clock=clock)
+    for number in range(50):
+        held(fallback, f"a{number}", 1, wide)
+    store.is_down = True
+    with pytest.raises(UnavailableError):
+        fallback.look([wide.counter])
+    clock.now += 10
+
+    hold = held(fallback, "b", 1, wide)
+    settle(fallback, hold, 1)
+    fallback.release(held(fallback, "c", 1, wide))
+    assert fallback.health().is_down
+
+    store.is_down = False
+    fallback.look([wide.counter])
+    assert not fallback.health().is_down
+    fallback.close()
+
+
 def _reserve(hold_id, level, *, seeds):
     return Reserve(hold_id, 0, 0, (level,), seeds=seeds)
