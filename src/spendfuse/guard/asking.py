@@ -71,7 +71,8 @@ def _text(name: str, value: Attribute) -> str:
         return value
     if name in NAMED and isinstance(value, int | UUID) and not isinstance(value, bool):
         return str(value)
-    raise InputError(f"{name} must be text, got {shown_value(value)}; budgets match on text")
+    got = "bytes" if isinstance(value, bytes) else shown_value(value)
+    raise InputError(f"{name} must be text, got {got}; budgets match on text")
 
 
 def checked_id(hold_id: object) -> str:

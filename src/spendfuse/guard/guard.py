@@ -226,7 +226,7 @@ class Guard:
             self._workers.mind_the_loop("settle")
         if not isinstance(reservation, Reservation):
             return self._seeded.settle(self._seeded.find(checked_id(reservation)), nano)
-        reservation.wants(nano)
+        reservation.wants(self, nano)
         settled = self._seeded.settle(reservation.hold, nano)
         reservation.told()
         return settled
@@ -237,7 +237,7 @@ class Guard:
             return self.settle(reservation, cost_usd)
         if isinstance(reservation, Reservation):
             # Here and not in the thread: a ``with`` that is cancelled meanwhile ends as was said.
-            reservation.wants(amount_nano_usd(cost_usd))
+            reservation.wants(self, amount_nano_usd(cost_usd))
         return await self._workers.finish(partial(self.settle, reservation, cost_usd))
 
     def release(self, reservation: Reservation | str) -> bool:
@@ -249,7 +249,7 @@ class Guard:
         """
         if not isinstance(reservation, Reservation):
             return self._seeded.release(self._seeded.find(checked_id(reservation)))
-        reservation.wants(None)
+        reservation.wants(self, None)
         is_released = self._seeded.release(reservation.hold)
         reservation.told()
         return is_released
@@ -259,7 +259,7 @@ class Guard:
         if self._store.is_local:
             return self.release(reservation)
         if isinstance(reservation, Reservation):
-            reservation.wants(None)
+            reservation.wants(self, None)
         return await self._workers.finish(partial(self.release, reservation))
 
     def check_fuse(self) -> None:

@@ -169,8 +169,16 @@ class Reservation:
         elif ending is not None:
             await self._guard.settling.conclude_async(self.hold, ending)
 
-    def wants(self, cost_nano_usd: int | None) -> None:
-        """Hear what the app says itself, before the store is told; None is a release."""
+    def wants(self, guard: Guard, cost_nano_usd: int | None) -> None:
+        """Hear what the app says itself, before the store is told; None is a release.
+
+        Raises:
+            ReservationError: it says so to a guard that does not hold the money.
+        """
+        if guard is not self._guard:
+            raise ReservationError(
+                f"reservation {self.id} is another guard's; call settle() or release() of its own"
+            )
         if not self._is_told:
             self._cost = "released" if cost_nano_usd is None else cost_nano_usd
 

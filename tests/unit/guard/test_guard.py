@@ -321,6 +321,11 @@ def test_an_attribute_that_no_budget_could_match_is_refused(attributes) -> None:
     assert held(guard) == 0.1
 
 
+def test_bytes_are_called_what_they_are() -> None:
+    with pytest.raises(InputError, match="user must be text, got bytes"):
+        Guard([limit()]).reserve("0.1", user=b"u1")
+
+
 def test_a_prompt_is_not_shown_in_an_error() -> None:
     guard = Guard([limit()])
 
@@ -389,6 +394,20 @@ def test_two_settles_with_different_amounts_count_the_first() -> None:
 
     assert spent(guard) == 0.2
     assert guard.health().settled == 1
+
+
+def test_a_reservation_is_settled_by_the_guard_that_holds_it() -> None:
+    guard, other = Guard([limit()]), Guard([limit()])
+    reservation = guard.reserve("0.1")
+
+    with pytest.raises(ReservationError, match="another guard's"):
+        other.settle(reservation, "0.05")
+    with pytest.raises(ReservationError, match="another guard's"):
+        other.release(reservation)
+
+    assert (held(guard), spent(other)) == (0.1, 0)
+    reservation.settle("0.05")
+    assert (held(guard), spent(guard)) == (0, 0.05)
 
 
 def test_what_costs_more_than_was_held_counts_in_full() -> None:
