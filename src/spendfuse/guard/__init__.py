@@ -24,11 +24,13 @@ from spendfuse.guard.reservation import Reservation
 if TYPE_CHECKING:
     from spendfuse.guard.asgi import GuardMiddleware
     from spendfuse.guard.dynamodb import DynamoStore
+    from spendfuse.guard.fallback import Fallback
     from spendfuse.guard.leased import LeasedStore
     from spendfuse.guard.valkey import ValkeyStore
 
 _LAZY = {
     "DynamoStore": "spendfuse.guard.dynamodb",
+    "Fallback": "spendfuse.guard.fallback",
     "GuardMiddleware": "spendfuse.guard.asgi",
     "LeasedStore": "spendfuse.guard.leased",
     "ValkeyStore": "spendfuse.guard.valkey",
@@ -37,6 +39,7 @@ _LAZY = {
 __all__ = [
     "BudgetExceededError",
     "DynamoStore",
+    "Fallback",
     "FuseTrippedError",
     "Guard",
     "GuardDownError",

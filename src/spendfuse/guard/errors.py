@@ -184,7 +184,7 @@ class FuseTrippedError(RefusedError):
 
 
 class GuardDownError(RefusedError):
-    """The guard can't reach its store, and a budget says to refuse then (``fail_closed``).
+    """The guard can't reach its store, and a budget refuses then: see its ``when_down``.
 
     The error's text, for logs, has the reason. The body has not: a reason may name hosts.
     """
@@ -195,10 +195,7 @@ class GuardDownError(RefusedError):
 
     def __init__(self, budget: str, reason: str) -> None:
         self.budget = budget
-        super().__init__(
-            f"budget {budget} can't be checked, and it refuses then (when_down: fail_closed): "
-            f"{reason}"
-        )
+        super().__init__(f"budget {budget} can't be checked, and it refuses then: {reason}")
 
     def body(self) -> dict[str, Any]:
         message = f"budget {self.budget} can't be checked for now; try again in a moment"

@@ -55,7 +55,8 @@ class Guard:
     Args:
         limits: budgets, or ``Limits``, or a function that returns the limits in force; it is
             asked for every request, so it must be quick.
-        store: where the counters are; by default in this process.
+        store: where the counters are; by default in this process. Around a shared one goes a
+            ``Fallback``: it does what each budget's ``when_down`` says; without it, all refuse.
         prices: for estimates by model and prompt; by default the installed price book, opened
             when it is first needed, which takes half a second.
         spent: what the ledger says, for counters that the store does not have (any more).

@@ -92,10 +92,18 @@ def _rate_refusal(step: Reserve, refused: Refused) -> RateExceededError:
 
 def down(step: Reserve, error: UnavailableError) -> GuardDownError:
     """Return the error of a request for which the store, or the ledger, can't be asked."""
-    closed = [each.budget for each in step.levels if each.when_down == "fail_closed"]
-    known = getattr(error, "budget", None) or next(iter(closed), None)
     # What clients read names no host: the log says what it is.
-    return GuardDownError(known or "-", "its counters can't be reached")
+    reason = "its counters can't be reached"
+    told: str | None = getattr(error, "budget", None)
+    if told is not None:
+        return GuardDownError(told, reason)
+    for each in step.levels:
+        if each.when_down == "fail_closed" and each.mode != "observe":
+            return GuardDownError(each.budget, f"{reason} (when_down: fail_closed)")
+    name = step.levels[0].budget if step.levels else "-"
+    return GuardDownError(
+        name, f"{reason}; to let its when_down decide, put a Fallback around the guard's store"
+    )
 
 
 def overdrawn(granted: Granted) -> tuple[BudgetFigures, ...]:

@@ -506,6 +506,34 @@ def test_a_store_that_is_down_refuses_without_naming_hosts() -> None:
     assert guard.health().refused == {("guard_down", "all"): 1}
 
 
+@pytest.mark.parametrize(
+    "budgets",
+    [
+        [limit(when_down="fail_open")],
+        [limit(when_down="local_share")],
+        [limit(mode="observe")],
+    ],
+)
+def test_without_a_fallback_a_refusal_says_what_is_missing(budgets) -> None:
+    far = FarStore()
+    far.is_down = True
+
+    with pytest.raises(GuardDownError, match=r"budget all .* put a Fallback around") as refused:
+        Guard(budgets, store=far).reserve("0.1")
+
+    assert "fail_closed" not in str(refused.value)
+    assert Guard(budgets, store=spendfuse.guard.Fallback(far)).reserve("0.1").held_usd
+
+
+def test_a_refusal_names_the_budget_that_is_closed_while_the_store_is_down() -> None:
+    far = FarStore()
+    far.is_down = True
+    budgets = [limit(name="o", mode="observe"), limit(name="f", when_down="fail_open"), limit()]
+
+    with pytest.raises(GuardDownError, match=r"budget all .* \(when_down: fail_closed\)"):
+        Guard(budgets, store=far).reserve("0.1")
+
+
 def test_every_step_that_the_store_could_not_take_is_counted() -> None:
     store = FarStore()
     guard = Guard([limit()], store=store)
