@@ -13,6 +13,7 @@ from typing import Literal
 from spendfuse.metering.attribution import Attribution, Scalar, current_attribution, extended
 from spendfuse.metering.integrations.estimated import estimated_tokens, request_bytes
 from spendfuse.metering.integrations.meter import Meter, billed_model
+from spendfuse.metering.listening import Listener, tell
 from spendfuse.metering.record import Status
 from spendfuse.metering.reporting import Reported, outlet
 from spendfuse.metering.responses import Response, read_response
@@ -44,6 +45,7 @@ class MeteredCall:
         "_hand_on",
         "_once",
         "_tracker",
+        "_waited_by",
         "model",
         "provider",
     )
@@ -69,11 +71,27 @@ class MeteredCall:
         self._estimate: Estimate = estimate
         # Two threads may end one stream: popping decides which of them reports.
         self._once = [True]
+        self._waited_by: list[tuple[Listener, ...]] = []
         self._began = time.monotonic()
 
     @property
     def is_reported(self) -> bool:
         return not self._once
+
+    def outlasts(self) -> None:
+        """Have reservations wait for it: a stream may end after the code that opened it."""
+        listeners = self._attribution.listeners
+        for each in listeners:
+            each.expect()
+        self._waited_by.append(listeners)
+
+    def concluded(self) -> None:
+        """Let go of whoever waits: it is reported, or never will be."""
+        try:
+            listeners = self._waited_by.pop()
+        except IndexError:
+            return
+        tell(listeners, None)
 
     def answered(
         self,

@@ -49,6 +49,7 @@ class StreamWatch:
         self._id = self._model = ""
         self._made_in = os.getpid()
         abandoned().watch(self)
+        call.outlasts()
 
     def shows(self, event: Any) -> bool:
         try:
@@ -93,6 +94,7 @@ class StreamWatch:
                 self._report(status, error)
             except Exception as problem:  # noqa: BLE001 (as above)
                 self._call.unreadable(problem, status=status, error=error)
+        self._call.concluded()
 
     def _report(self, status: Status, error: BaseException | None) -> None:
         call = self._call
