@@ -29,7 +29,7 @@ _WATCH_BATCH_SIZE = 100
 _WATCH_EVENT = {"source": "schedule"}
 
 _HELD_INDEX = "Held"
-"""As ``spendfuse.guard.dynamodb_items`` names it."""
+"""As ``spendfuse.guard.stores.dynamodb_items`` names it."""
 
 
 class LedgerStack(Stack):

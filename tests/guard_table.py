@@ -17,7 +17,7 @@ from aws_tables import aws
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from spendfuse.guard.dynamodb import DynamoStore
+from spendfuse.guard.stores.dynamodb import DynamoStore
 
 TABLE = "guard"
 

@@ -22,10 +22,10 @@ from benchmarks.probes.timing import microseconds
 from spendfuse.budget import Budget
 from spendfuse.guard.errors import BudgetExceededError
 from spendfuse.guard.guard import Guard
-from spendfuse.guard.leased import LeasedStore
-from spendfuse.guard.memory import MemoryStore
+from spendfuse.guard.leasing.leased import LeasedStore
 from spendfuse.guard.store import Store
-from spendfuse.guard.valkey import ValkeyStore
+from spendfuse.guard.stores.memory import MemoryStore
+from spendfuse.guard.stores.valkey import ValkeyStore
 from spendfuse.money import decimal_usd, nano_usd
 
 LIMIT, CALL = "1.00", "0.05"

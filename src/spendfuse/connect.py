@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from spendfuse.budget import Limits
 from spendfuse.errors import SettingsError, SpendfuseError, UnavailableError
 from spendfuse.fuse_state import FuseState
-from spendfuse.guard.fallback import Fallback
 from spendfuse.guard.guard import Guard
-from spendfuse.guard.memory import MemoryStore
+from spendfuse.guard.outage.fallback import Fallback
 from spendfuse.guard.refreshed import Refreshed
 from spendfuse.guard.store import Store
+from spendfuse.guard.stores.memory import MemoryStore
 from spendfuse.metering.settings import tracker_from_env
 from spendfuse.metering.tracker import CostTracker
 
@@ -199,7 +199,7 @@ class _Parts:
             return MemoryStore()
         store = self._shared_store(shared)
         if is_leased:
-            from spendfuse.guard.leased import LeasedStore  # noqa: PLC0415
+            from spendfuse.guard.leasing.leased import LeasedStore  # noqa: PLC0415
 
             store = LeasedStore(store)
         return Fallback(store)
@@ -208,13 +208,13 @@ class _Parts:
         kind, _, rest = name.partition(":")
         if kind in _VALKEY:
             return self._valkey_store(name)
-        from spendfuse.guard.dynamodb import DynamoStore  # noqa: PLC0415
+        from spendfuse.guard.stores.dynamodb import DynamoStore  # noqa: PLC0415
 
         return DynamoStore(self._client(), rest, deployment=self.deployment)
 
     def _valkey_store(self, url: str) -> Store:
         try:
-            from spendfuse.guard.valkey import ValkeyStore  # noqa: PLC0415
+            from spendfuse.guard.stores.valkey import ValkeyStore  # noqa: PLC0415
         except ModuleNotFoundError as error:
             raise SettingsError(
                 f"SPENDFUSE_GUARD_STORE needs {error.name}; pip install 'spendfuse[valkey]'"

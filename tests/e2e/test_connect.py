@@ -16,7 +16,6 @@ from spendfuse.cli.main import main
 from spendfuse.connect import Connection, connect
 from spendfuse.errors import UnavailableError
 from spendfuse.guard import BudgetExceededError, FuseTrippedError
-from spendfuse.metering.sinks import Wiring
 from spendfuse.sandbox.demo.stage import Deployed
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -45,11 +44,13 @@ def wait_for(is_so: Callable[[], bool], seconds: float) -> float:
 @pytest.fixture(scope="module")
 def connection(stage: Deployed, app: Any) -> Iterator[Connection]:
     variables = json.loads(spendfuse(stage, "connect", "--json"))["variables"]
-    wiring = Wiring(sqs=stage.sandbox.client("sqs"))
+    assert stage.outputs["UsageQueueUrl"] in variables["SPENDFUSE_SINKS"]
+    # The story of test_demo counts what is in the ledger; test_metering sends records to it.
+    variables["SPENDFUSE_SINKS"] = "print"
     until = time.monotonic() + WATCHED_SECONDS
     while True:
         try:
-            connected = connect(variables, wiring=wiring, dynamodb=app)
+            connected = connect(variables, dynamodb=app)
             break
         except UnavailableError:
             assert time.monotonic() < until
@@ -66,7 +67,7 @@ def test_the_deployed_budget_holds(connection: Connection) -> None:
         connection.guard.reserve("50.01", user="u-17")
 
 
-def test_a_call_is_held_charged_and_sent(connection: Connection) -> None:
+def test_a_call_is_held_and_charged(connection: Connection) -> None:
     (before,) = connection.guard.check()
     with connection.guard.reserve(model="gpt-4o", prompt=2000, max_tokens=300, user="u-17"):
         usage = {"prompt_tokens": 1200, "completion_tokens": 300}
@@ -75,7 +76,6 @@ def test_a_call_is_held_charged_and_sent(connection: Connection) -> None:
     (after,) = connection.guard.check()
 
     assert after.spent_nano_usd - before.spent_nano_usd == record.cost_nano_usd
-    assert connection.tracker.flush(20)
 
 
 def test_a_limit_that_is_set_holds_in_a_running_app_within_five_seconds(

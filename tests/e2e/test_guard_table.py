@@ -17,8 +17,8 @@ from botocore.exceptions import ClientError
 from contract.guard.steps import DOLLAR, level
 
 from spendfuse.clock import utc_now
-from spendfuse.guard.dynamodb import DynamoStore
 from spendfuse.guard.step import Granted, Hold, Level, Reserve, Settle, Standing
+from spendfuse.guard.stores.dynamodb import DynamoStore
 from spendfuse.sandbox.demo.stage import Deployed
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]

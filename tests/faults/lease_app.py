@@ -11,10 +11,10 @@ import sys
 import threading
 import time
 
-from spendfuse.guard.lease import Pace
-from spendfuse.guard.leased import LeasedStore
+from spendfuse.guard.leasing.lease import Pace
+from spendfuse.guard.leasing.leased import LeasedStore
 from spendfuse.guard.step import Granted, Level, Reserve, Settle
-from spendfuse.guard.valkey import ValkeyStore
+from spendfuse.guard.stores.valkey import ValkeyStore
 
 PACE = Pace(sync_seconds=0.05, lease_seconds=2.0, margin_seconds=0.5)
 

@@ -16,11 +16,11 @@ from valkey_servers import Server
 
 from spendfuse.budget import WhenDown
 from spendfuse.errors import UnavailableError
-from spendfuse.guard.fallback import Fallback
-from spendfuse.guard.outage_log import StoreHealth
+from spendfuse.guard.outage.fallback import Fallback
+from spendfuse.guard.outage.outage_log import StoreHealth
 from spendfuse.guard.step import Granted, Level, Refused, Reserve, Settle, Standing, Unseeded
+from spendfuse.guard.stores.valkey import ValkeyStore
 from spendfuse.guard.tree import counter_name
-from spendfuse.guard.valkey import ValkeyStore
 
 THREADS = 4
 ASKED = 10

@@ -14,7 +14,7 @@ import valkey_servers
 from valkey_servers import Server
 
 from spendfuse.guard.step import Standing
-from spendfuse.guard.valkey import ValkeyStore
+from spendfuse.guard.stores.valkey import ValkeyStore
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 600_000_000

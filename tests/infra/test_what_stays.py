@@ -8,7 +8,7 @@ from guard_table import TABLE, make_guard_table
 from infra.templates import Templates
 from moto import mock_aws
 
-from spendfuse.guard.dynamodb_items import HELD_INDEX
+from spendfuse.guard.stores.dynamodb_items import HELD_INDEX
 
 STATEFUL = ("AWS::DynamoDB::Table", "AWS::KMS::Key", "AWS::SNS::Topic", "AWS::SQS::Queue")
 FOURTEEN_DAYS = 14 * 24 * 3600

@@ -22,9 +22,9 @@ from spendfuse.definitions import Definitions, FuseDefinition
 from spendfuse.errors import SettingsError, UnavailableError
 from spendfuse.fuse.dynamodb import DynamoFuse
 from spendfuse.guard import BudgetExceededError, FuseTrippedError
-from spendfuse.guard.fallback import Fallback
-from spendfuse.guard.leased import LeasedStore
-from spendfuse.guard.memory import MemoryStore
+from spendfuse.guard.leasing.leased import LeasedStore
+from spendfuse.guard.outage.fallback import Fallback
+from spendfuse.guard.stores.memory import MemoryStore
 from spendfuse.ledger.dynamodb import DynamoLedger, Posting
 from spendfuse.ledger.dynamodb_overrides import DynamoOverrides
 from spendfuse.ledger.pack import UsageRecord

@@ -9,7 +9,7 @@ from spendfuse.budget import Budget, Override, Rung
 from spendfuse.cli.budget_book import Book
 from spendfuse.cli.budget_report import minute, unset, used_text
 from spendfuse.cli.budget_text import printable
-from spendfuse.guard.valkey_packing import MOST_NANO_USD
+from spendfuse.guard.stores.valkey_packing import MOST_NANO_USD
 from spendfuse.money import display_usd
 
 

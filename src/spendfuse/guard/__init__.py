@@ -18,22 +18,22 @@ from spendfuse.guard.errors import (
     ReservationError,
 )
 from spendfuse.guard.guard import Guard
-from spendfuse.guard.memory import MemoryStore
 from spendfuse.guard.reservation import Reservation
+from spendfuse.guard.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
     from spendfuse.guard.asgi import GuardMiddleware
-    from spendfuse.guard.dynamodb import DynamoStore
-    from spendfuse.guard.fallback import Fallback
-    from spendfuse.guard.leased import LeasedStore
-    from spendfuse.guard.valkey import ValkeyStore
+    from spendfuse.guard.leasing.leased import LeasedStore
+    from spendfuse.guard.outage.fallback import Fallback
+    from spendfuse.guard.stores.dynamodb import DynamoStore
+    from spendfuse.guard.stores.valkey import ValkeyStore
 
 _LAZY = {
-    "DynamoStore": "spendfuse.guard.dynamodb",
-    "Fallback": "spendfuse.guard.fallback",
+    "DynamoStore": "spendfuse.guard.stores.dynamodb",
+    "Fallback": "spendfuse.guard.outage.fallback",
     "GuardMiddleware": "spendfuse.guard.asgi",
-    "LeasedStore": "spendfuse.guard.leased",
-    "ValkeyStore": "spendfuse.guard.valkey",
+    "LeasedStore": "spendfuse.guard.leasing.leased",
+    "ValkeyStore": "spendfuse.guard.stores.valkey",
 }
 
 __all__ = [

@@ -26,13 +26,13 @@ from spendfuse.guard.estimate import (
 from spendfuse.guard.granting import Granting
 from spendfuse.guard.health import BudgetGauge, Counts, GuardHealth
 from spendfuse.guard.in_force import FuseInForce, LimitsInForce, LimitsSource
-from spendfuse.guard.memory import MemoryStore
 from spendfuse.guard.refusal import figures
 from spendfuse.guard.reservation import Reservation, Reserving
 from spendfuse.guard.seeded import SeededStore, Spent
 from spendfuse.guard.settling import Settling
 from spendfuse.guard.step import Reserve, Settled, room
 from spendfuse.guard.store import Store
+from spendfuse.guard.stores.memory import MemoryStore
 from spendfuse.guard.tree import Levels
 from spendfuse.guard.workers import Workers
 from spendfuse.metering.estimate import DEFAULT_MAX_TOKENS

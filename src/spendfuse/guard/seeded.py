@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from spendfuse.errors import SpendfuseError, UnavailableError
 from spendfuse.guard.errors import ReservationError
 from spendfuse.guard.health import BudgetGauge, Counts
-from spendfuse.guard.stand_in import StandIn, StoreDownError
+from spendfuse.guard.outage.stand_in import StandIn, StoreDownError
 from spendfuse.guard.step import (
     Granted,
     Hold,

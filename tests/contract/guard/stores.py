@@ -20,15 +20,15 @@ import valkey_servers
 from guard_table import WallClock, a_store, empty, guard_table
 
 from spendfuse.errors import SettingsError
-from spendfuse.guard.dynamodb import CLOCK_MARGIN_SECONDS
-from spendfuse.guard.fallback import Fallback
-from spendfuse.guard.lease import Pace
-from spendfuse.guard.leased import LeasedStore
-from spendfuse.guard.memory import MemoryStore
+from spendfuse.guard.leasing.lease import Pace
+from spendfuse.guard.leasing.leased import LeasedStore
+from spendfuse.guard.outage.fallback import Fallback
 from spendfuse.guard.step import Standing
 from spendfuse.guard.store import Store
-from spendfuse.guard.valkey import ValkeyStore
-from spendfuse.guard.valkey_packing import MOST_NANO_USD
+from spendfuse.guard.stores.dynamodb import CLOCK_MARGIN_SECONDS
+from spendfuse.guard.stores.memory import MemoryStore
+from spendfuse.guard.stores.valkey import ValkeyStore
+from spendfuse.guard.stores.valkey_packing import MOST_NANO_USD
 
 _numbers = itertools.count()
 LONGEST_WAIT_SECONDS = 2.5

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from spendfuse.errors import UnavailableError
-from spendfuse.guard.memory import MemoryStore
 from spendfuse.guard.step import Hold, Reserve, Settle, Standing
+from spendfuse.guard.stores.memory import MemoryStore
 
 
 class Fragile:

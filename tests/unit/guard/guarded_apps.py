@@ -16,7 +16,6 @@ from spendfuse.budget import Budget
 from spendfuse.fuse_state import FuseState
 from spendfuse.guard.asgi import GuardMiddleware
 from spendfuse.guard.guard import Guard
-from spendfuse.guard.memory import MemoryStore
 from spendfuse.guard.step import (
     Granted,
     Hold,
@@ -26,6 +25,7 @@ from spendfuse.guard.step import (
     Settled,
     Unseeded,
 )
+from spendfuse.guard.stores.memory import MemoryStore
 from spendfuse.metering import CostTracker, PriceBook, report_usage
 from spendfuse.money import nano_usd, usd
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from spendfuse.budget import Mode
 from spendfuse.errors import UnavailableError
-from spendfuse.guard.lease import Pace
-from spendfuse.guard.leased import LeasedStore
-from spendfuse.guard.memory import MemoryStore
+from spendfuse.guard.leasing.lease import Pace
+from spendfuse.guard.leasing.leased import LeasedStore
 from spendfuse.guard.step import Granted, Hold, Level, Refused, Reserve, Settle, Settled, Standing
+from spendfuse.guard.stores.memory import MemoryStore
 
 BY_HAND = Pace(sync_seconds=math.inf)
 """Syncs are the test's."""

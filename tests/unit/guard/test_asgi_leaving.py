@@ -22,7 +22,7 @@ from unit.guard.guarded_apps import (
 from unit.metering.asgi.raw import Server, a_scope, start
 
 from spendfuse.errors import UnavailableError
-from spendfuse.guard.memory import MemoryStore
+from spendfuse.guard.stores.memory import MemoryStore
 from spendfuse.metering import report_usage
 
 ZERO = Decimal(0)

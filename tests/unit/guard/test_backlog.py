@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from spendfuse.guard.backlog import Backlog, Release
+from spendfuse.guard.outage.backlog import Backlog, Release
 from spendfuse.guard.step import Hold, Settle
 
 

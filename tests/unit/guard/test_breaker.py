@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from unit.guard.fragile_store import HandClock
 
-from spendfuse.guard.breaker import Breaker
+from spendfuse.guard.outage.breaker import Breaker
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from contract.guard.steps import DOLLAR, IN_2100, level
 from guard_table import TABLE, WallClock, Watched, a_store, cancel, guard_items, guard_table, refuse
 
 from spendfuse.errors import SettingsError, SpendfuseError, UnavailableError
-from spendfuse.guard.dynamodb import DynamoStore
 from spendfuse.guard.errors import ReservationError
 from spendfuse.guard.step import (
     Granted,
@@ -28,6 +27,7 @@ from spendfuse.guard.step import (
     Settled,
     Standing,
 )
+from spendfuse.guard.stores.dynamodb import DynamoStore
 
 DAY = 86_400
 FOUR = tuple(level(name) for name in ("all", "organisation", "team", "user"))

@@ -10,7 +10,7 @@ from unit.guard.guarded_apps import NOW, a_budget, a_guard
 
 from spendfuse.guard.emf import emit_gauges, gauge_line
 from spendfuse.guard.health import BudgetGauge
-from spendfuse.guard.memory import MemoryStore
+from spendfuse.guard.stores.memory import MemoryStore
 
 
 def emitted(guard, **options):

@@ -10,10 +10,10 @@ from unit.guard.valkey_steps import a_level, a_rate, held, reserve, settle
 
 from spendfuse.errors import UnavailableError
 from spendfuse.guard.errors import ReservationError
-from spendfuse.guard.fallback import Fallback
-from spendfuse.guard.leased import LeasedStore
-from spendfuse.guard.outage_log import StoreHealth
-from spendfuse.guard.stand_in import StoreDownError
+from spendfuse.guard.leasing.leased import LeasedStore
+from spendfuse.guard.outage.fallback import Fallback
+from spendfuse.guard.outage.outage_log import StoreHealth
+from spendfuse.guard.outage.stand_in import StoreDownError
 from spendfuse.guard.step import (
     Granted,
     Refused,

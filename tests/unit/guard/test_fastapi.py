@@ -25,8 +25,8 @@ from unit.guard.guarded_apps import (
 )
 
 from spendfuse.guard.fastapi import EXAMPLE, RESPONSES, install, reservation
-from spendfuse.guard.memory import MemoryStore
 from spendfuse.guard.reservation import Reservation
+from spendfuse.guard.stores.memory import MemoryStore
 from spendfuse.metering import report_usage
 
 ZERO = Decimal(0)

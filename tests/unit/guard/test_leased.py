@@ -22,8 +22,8 @@ from unit.guard.leases import (
 
 from spendfuse.errors import SettingsError
 from spendfuse.guard.errors import ReservationError
-from spendfuse.guard.lease import Pace
-from spendfuse.guard.leased import LeasedStore
+from spendfuse.guard.leasing.lease import Pace
+from spendfuse.guard.leasing.leased import LeasedStore
 from spendfuse.guard.step import Granted, Hold, RateLevel, Reserve, Settle, Settled, Standing
 from spendfuse.guard.store import AtOnce
 
@@ -503,8 +503,8 @@ def test_an_id_that_the_shared_store_was_asked_about_is_its_own_as_long_as_it_kn
 
 
 def test_what_is_remembered_stays_bounded(store, monkeypatch) -> None:
-    monkeypatch.setattr("spendfuse.guard.local_holds.MOST_KNOWN", 100)
-    monkeypatch.setattr("spendfuse.guard.purses.MOST_PURSES", 10)
+    monkeypatch.setattr("spendfuse.guard.leasing.local_holds.MOST_KNOWN", 100)
+    monkeypatch.setattr("spendfuse.guard.leasing.purses.MOST_PURSES", 10)
     kept = held(store, "kept", 1, level(limit=10**9))
     for number in range(1_000):
         settle(store, held(store, f"a{number}", 1, level(limit=10**9)), 1)

@@ -28,11 +28,11 @@ from unit.guard.leases import (
 
 from spendfuse.errors import UnavailableError
 from spendfuse.guard.errors import ReservationError
-from spendfuse.guard.lease import Pace
-from spendfuse.guard.leased import LeasedStore
-from spendfuse.guard.lender import UNSEEDED_SECONDS
-from spendfuse.guard.memory import MemoryStore
+from spendfuse.guard.leasing.lease import Pace
+from spendfuse.guard.leasing.leased import LeasedStore
+from spendfuse.guard.leasing.lender import UNSEEDED_SECONDS
 from spendfuse.guard.step import Granted, Hold, Refused, Reserve, Settle, Standing, Unseeded
+from spendfuse.guard.stores.memory import MemoryStore
 
 AMOUNTS = st.integers(0, 30)
 
@@ -402,8 +402,8 @@ def test_a_forked_child_has_nothing_of_what_its_parent_borrowed(clock, shared) -
 def test_the_end_of_a_process_returns_what_it_borrowed_and_is_not_held_up() -> None:
     program = """
 import threading
-from spendfuse.guard.leased import LeasedStore
-from spendfuse.guard.memory import MemoryStore
+from spendfuse.guard.leasing.leased import LeasedStore
+from spendfuse.guard.stores.memory import MemoryStore
 from spendfuse.guard.step import Level, Reserve, Settle
 
 class Shared(MemoryStore):

@@ -7,9 +7,9 @@ import pytest
 from spendfuse.budget import Budget
 from spendfuse.guard.errors import BudgetExceededError
 from spendfuse.guard.guard import Guard
-from spendfuse.guard.leased import LeasedStore
-from spendfuse.guard.memory import MemoryStore
+from spendfuse.guard.leasing.leased import LeasedStore
 from spendfuse.guard.step import Standing
+from spendfuse.guard.stores.memory import MemoryStore
 
 
 def test_a_guard_that_refuses_calls_in_what_others_have_borrowed() -> None:

@@ -10,8 +10,6 @@ import tracemalloc
 
 import pytest
 
-from spendfuse.guard.counters import DAY_IDLE_SECONDS, IDLE_SECONDS, MAX_GROUPS
-from spendfuse.guard.memory import MemoryStore
 from spendfuse.guard.step import (
     Granted,
     Hold,
@@ -25,7 +23,9 @@ from spendfuse.guard.step import (
     Unseeded,
 )
 from spendfuse.guard.store import LATE_SECONDS, REMEMBERED_SECONDS
-from spendfuse.guard.windows import slot_of
+from spendfuse.guard.stores.counters import DAY_IDLE_SECONDS, IDLE_SECONDS, MAX_GROUPS
+from spendfuse.guard.stores.memory import MemoryStore
+from spendfuse.guard.stores.windows import slot_of
 
 DAY = 86_400.0
 IN_2100 = 4_102_444_800
@@ -311,7 +311,7 @@ def test_a_forked_child_goes_on_with_a_copy_that_is_whole() -> None:
 FORKING = """
 import os, signal, sys, threading
 sys.setswitchinterval(1e-6)
-from spendfuse.guard.memory import MemoryStore
+from spendfuse.guard.stores.memory import MemoryStore
 from spendfuse.guard.step import Level, Reserve, Settle
 
 levels = tuple(Level(f"b{n}/2099-12", f"b{n}", "", "2099-12", 10**9) for n in range(4))

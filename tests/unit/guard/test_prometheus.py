@@ -13,8 +13,8 @@ from unit.guard.guarded_apps import a_budget, a_guard, tripped
 from spendfuse.errors import UnavailableError
 from spendfuse.fuse_state import FuseState
 from spendfuse.guard.errors import RefusedError
-from spendfuse.guard.memory import MemoryStore
 from spendfuse.guard.prometheus import GuardCollector
+from spendfuse.guard.stores.memory import MemoryStore
 
 
 def scraped(guard, **options):

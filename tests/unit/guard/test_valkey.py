@@ -26,9 +26,9 @@ from valkey_servers import Server
 
 from spendfuse.errors import InputError, SettingsError
 from spendfuse.guard.step import Granted, Refused, Settle, Standing, Unseeded
-from spendfuse.guard.valkey import ValkeyStore
-from spendfuse.guard.valkey_packing import MOST_NANO_USD
-from spendfuse.guard.windows import BUCKET_SECONDS
+from spendfuse.guard.stores.valkey import ValkeyStore
+from spendfuse.guard.stores.valkey_packing import MOST_NANO_USD
+from spendfuse.guard.stores.windows import BUCKET_SECONDS
 
 DAY = 86_400
 IN_REDIS_6_2 = {
@@ -138,7 +138,7 @@ def test_what_has_ended_can_not_be_released(store) -> None:
 
 
 def test_scripts_use_only_what_redis_6_2_has() -> None:
-    folder = resources.files("spendfuse.guard") / "scripts"
+    folder = resources.files("spendfuse.guard.stores") / "scripts"
     texts = [each.read_text() for each in folder.iterdir() if each.name.endswith(".lua")]
 
     assert len(texts) == 5

@@ -26,7 +26,7 @@ from valkey_servers import Server
 
 from spendfuse.errors import SettingsError, UnavailableError
 from spendfuse.guard.step import Standing
-from spendfuse.guard.valkey import ValkeyStore
+from spendfuse.guard.stores.valkey import ValkeyStore
 
 SECRET = "hunter2-is-secret"
 
@@ -179,7 +179,7 @@ def test_a_forked_child_has_connections_of_its_own(own) -> None:
 
 
 def test_an_old_connection_is_made_anew(own, monkeypatch) -> None:
-    monkeypatch.setattr("spendfuse.guard.valkey._IDLE_SECONDS", -1.0)
+    monkeypatch.setattr("spendfuse.guard.stores.valkey._IDLE_SECONDS", -1.0)
     store = ValkeyStore(own.url, deployment=a_deployment())
     with own.client() as client:
         before = client.info("stats")["total_connections_received"]

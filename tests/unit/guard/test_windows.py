@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spendfuse.guard.windows import (
+from spendfuse.guard.stores.windows import (
     BUCKET_SECONDS,
     BUCKETS,
     FITS,

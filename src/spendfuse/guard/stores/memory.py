@@ -11,8 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from spendfuse.guard.counters import Counter, Counters, call_in, standings
-from spendfuse.guard.known import Known, KnownIds
 from spendfuse.guard.step import (
     Granted,
     Hold,
@@ -25,7 +23,9 @@ from spendfuse.guard.step import (
     admitted,
 )
 from spendfuse.guard.store import LATE_SECONDS, REMEMBERED_SECONDS
-from spendfuse.guard.windows import Windows, slot_of
+from spendfuse.guard.stores.counters import Counter, Counters, call_in, standings
+from spendfuse.guard.stores.known import Known, KnownIds
+from spendfuse.guard.stores.windows import Windows, slot_of
 
 _SETTLED, _LATE, _AGAIN = Settled("settled"), Settled("late"), Settled("again")
 _new = tuple.__new__

@@ -6,10 +6,10 @@ import heapq
 from collections.abc import Iterator
 from typing import Literal
 
-from spendfuse.guard.counters import Counter
 from spendfuse.guard.errors import ReservationError
 from spendfuse.guard.step import Hold, Reserve, Settle
 from spendfuse.guard.store import LATE_SECONDS
+from spendfuse.guard.stores.counters import Counter
 from spendfuse.money import usd
 
 State = Literal["held", "settled", "released", "expired"]

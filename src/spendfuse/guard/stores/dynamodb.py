@@ -21,7 +21,21 @@ from typing import Any
 
 from spendfuse.clock import utc_now
 from spendfuse.errors import SettingsError
-from spendfuse.guard.dynamodb_items import (
+from spendfuse.guard.step import (
+    Granted,
+    Hold,
+    Level,
+    Refused,
+    Reserve,
+    Settle,
+    Settled,
+    Standing,
+    Unseeded,
+    admitted,
+    is_short,
+)
+from spendfuse.guard.store import CALLED_IN_SECONDS
+from spendfuse.guard.stores.dynamodb_items import (
     Item,
     Seen,
     State,
@@ -39,21 +53,7 @@ from spendfuse.guard.dynamodb_items import (
     standing,
     stored_hold,
 )
-from spendfuse.guard.dynamodb_table import ATTEMPTS, GuardTable
-from spendfuse.guard.step import (
-    Granted,
-    Hold,
-    Level,
-    Refused,
-    Reserve,
-    Settle,
-    Settled,
-    Standing,
-    Unseeded,
-    admitted,
-    is_short,
-)
-from spendfuse.guard.store import CALLED_IN_SECONDS
+from spendfuse.guard.stores.dynamodb_table import ATTEMPTS, GuardTable
 
 CLOCK_MARGIN_SECONDS = 60.0
 MOST_LET_GO = 100

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable
 
 from spendfuse.errors import SettingsError
-from spendfuse.guard.lease import Purse
-from spendfuse.guard.local_holds import LocalHold, LocalHolds
-from spendfuse.guard.purses import Purses
+from spendfuse.guard.leasing.lease import Purse
+from spendfuse.guard.leasing.local_holds import LocalHold, LocalHolds
+from spendfuse.guard.leasing.purses import Purses
 from spendfuse.guard.step import Granted, Hold, Reserve, Settle, Settled
 
 _new_tuple = tuple.__new__

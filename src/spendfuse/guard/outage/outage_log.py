@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from spendfuse.guard.backlog import Backlog
-from spendfuse.guard.breaker import Breaker
+from spendfuse.guard.outage.backlog import Backlog
+from spendfuse.guard.outage.breaker import Breaker
 
 logger = logging.getLogger(__name__)
 

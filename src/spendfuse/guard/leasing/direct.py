@@ -6,10 +6,10 @@ from collections.abc import Collection, Sequence
 
 from spendfuse.errors import UnavailableError
 from spendfuse.guard.errors import ReservationError
-from spendfuse.guard.lease import Purse
-from spendfuse.guard.lender import Lender
-from spendfuse.guard.local_holds import LocalHold
-from spendfuse.guard.local_steps import LocalSteps
+from spendfuse.guard.leasing.lease import Purse
+from spendfuse.guard.leasing.lender import Lender
+from spendfuse.guard.leasing.local_holds import LocalHold
+from spendfuse.guard.leasing.local_steps import LocalSteps
 from spendfuse.guard.step import (
     Granted,
     Hold,

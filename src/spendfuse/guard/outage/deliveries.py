@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable
 
 from spendfuse.errors import UnavailableError
-from spendfuse.guard.backlog import Backlog, Release, Waiting
-from spendfuse.guard.breaker import Breaker
 from spendfuse.guard.errors import ReservationError
-from spendfuse.guard.outage_log import OutageLog
+from spendfuse.guard.outage.backlog import Backlog, Release, Waiting
+from spendfuse.guard.outage.breaker import Breaker
+from spendfuse.guard.outage.outage_log import OutageLog
 from spendfuse.guard.step import Settle, Unseeded
 from spendfuse.guard.store import Store
 

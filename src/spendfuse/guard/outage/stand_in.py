@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from spendfuse.errors import UnavailableError
-from spendfuse.guard.memory import MemoryStore
 from spendfuse.guard.step import Granted, Hold, Level, Reserve, Settle, Settled, Standing
 from spendfuse.guard.store import LATE_SECONDS
+from spendfuse.guard.stores.memory import MemoryStore
 from spendfuse.metering.forks import renew_after_fork
 
 LOCAL_SHARE_SECONDS = 600.0

@@ -11,7 +11,7 @@ import math
 from collections import deque
 
 from spendfuse.guard.errors import ReservationError
-from spendfuse.guard.lease import Purse
+from spendfuse.guard.leasing.lease import Purse
 from spendfuse.guard.step import Hold, Reserve, Settle, Settled
 from spendfuse.guard.store import LATE_SECONDS, REMEMBERED_SECONDS
 from spendfuse.money import usd

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from spendfuse.errors import UnavailableError
 from spendfuse.guard.errors import ReservationError
-from spendfuse.guard.lease import Charge, Lease, Pace, Purse, Unsent
+from spendfuse.guard.leasing.lease import Charge, Lease, Pace, Purse, Unsent
 from spendfuse.guard.step import (
     Granted,
     Hold,

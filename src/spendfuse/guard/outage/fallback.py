@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar, runtime_checkable
 
 from spendfuse.errors import UnavailableError
-from spendfuse.guard.backlog import MOST_WAITING, Backlog, Release
-from spendfuse.guard.breaker import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Breaker
-from spendfuse.guard.deliveries import Deliveries
-from spendfuse.guard.outage_log import OutageLog, StoreHealth
-from spendfuse.guard.stand_in import LOCAL_SHARE_SECONDS, StandIn, StoreDownError
+from spendfuse.guard.outage.backlog import MOST_WAITING, Backlog, Release
+from spendfuse.guard.outage.breaker import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Breaker
+from spendfuse.guard.outage.deliveries import Deliveries
+from spendfuse.guard.outage.outage_log import OutageLog, StoreHealth
+from spendfuse.guard.outage.stand_in import LOCAL_SHARE_SECONDS, StandIn, StoreDownError
 from spendfuse.guard.step import (
     Granted,
     Hold,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 
-from spendfuse.guard.lease import Lease, Purse
+from spendfuse.guard.leasing.lease import Lease, Purse
 from spendfuse.guard.step import Hold, Level, Standing
 
 MOST_PURSES = 10_000

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 from spendfuse.errors import InputError, SettingsError
 from spendfuse.guard.step import Hold, Level, RateLevel, Reserve, Settle
 from spendfuse.guard.store import CALLED_IN_SECONDS, LATE_SECONDS, REMEMBERED_SECONDS
-from spendfuse.guard.windows import BUCKET_SECONDS, BUCKETS
+from spendfuse.guard.stores.windows import BUCKET_SECONDS, BUCKETS
 from spendfuse.money import display_usd
 
 MOST_NANO_USD = 9_000_000 * 10**9
@@ -53,7 +53,7 @@ class Script(NamedTuple):
 
 def read_scripts() -> Mapping[Step, Script]:
     """Read the scripts, which lie in a folder beside this file."""
-    folder = resources.files("spendfuse.guard") / "scripts"
+    folder = resources.files("spendfuse.guard.stores") / "scripts"
     begin = (
         f"local late_ms, remembered_ms = {_ms(LATE_SECONDS)}, {_ms(REMEMBERED_SECONDS)}\n"
         f"local called_in_ms = {_ms(CALLED_IN_SECONDS)}\n"

@@ -9,7 +9,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from spendfuse.errors import SettingsError, SpendfuseError, UnavailableError
-from spendfuse.guard.dynamodb_items import HELD_INDEX, Item, key, number
+from spendfuse.guard.stores.dynamodb_items import HELD_INDEX, Item, key, number
 
 ATTEMPTS = 8
 """How often a step is tried before it is given up."""

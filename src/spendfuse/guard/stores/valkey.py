@@ -35,9 +35,9 @@ from spendfuse.guard.step import (
     Standing,
     Unseeded,
 )
-from spendfuse.guard.valkey_advice import advice
-from spendfuse.guard.valkey_answers import found, looked, reserved, settled
-from spendfuse.guard.valkey_packing import Command, Packing, arguments, read_scripts
+from spendfuse.guard.stores.valkey_advice import advice
+from spendfuse.guard.stores.valkey_answers import found, looked, reserved, settled
+from spendfuse.guard.stores.valkey_packing import Command, Packing, arguments, read_scripts
 from spendfuse.metering.forks import renew_after_fork
 
 TIMEOUT_SECONDS = 0.5

@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from spendfuse.errors import SpendfuseError, UnavailableError
-from spendfuse.guard.direct import DirectRequests
-from spendfuse.guard.lease import Pace, Purse
-from spendfuse.guard.lender import Borrowed, Lender
-from spendfuse.guard.local_steps import LocalSteps
+from spendfuse.guard.leasing.direct import DirectRequests
+from spendfuse.guard.leasing.lease import Pace, Purse
+from spendfuse.guard.leasing.lender import Borrowed, Lender
+from spendfuse.guard.leasing.local_steps import LocalSteps
 from spendfuse.guard.step import (
     Granted,
     Hold,

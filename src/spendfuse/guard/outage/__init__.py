@@ -1,0 +1,1 @@
+"""What happens while a shared store can't be reached."""
