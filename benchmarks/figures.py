@@ -23,8 +23,10 @@ class Figure:
 
     @property
     def ratio(self) -> float | None:
-        """How many times smaller ours is than the best peer's."""
-        return round(min(self.peers.values()) / self.ours, 1) if self.peers else None
+        """How many times smaller ours is than the best peer's; None where ours is 0."""
+        if not self.peers or not self.ours:
+            return None
+        return round(min(self.peers.values()) / self.ours, 1)
 
 
 def write(name: str, figures: Sequence[Figure]) -> None:
@@ -33,7 +35,7 @@ def write(name: str, figures: Sequence[Figure]) -> None:
     for each in figures:
         peers = ", ".join(f"{peer} {value:g}" for peer, value in each.peers.items()) or "-"
         ratio = "-" if each.ratio is None else f"{each.ratio:g} x"
-        print(f"  {each.figure:<44} {each.ours:>9g} {each.unit:<3} {ratio:>10}  {peers}")
+        print(f"  {each.figure:<47} {each.ours:>9g} {each.unit:<3} {ratio:>10}  {peers}")
     origin = {"commit": commit(), "machine": f"{platform.machine()}, {os.cpu_count()} cores"}
     rows = [
         {
