@@ -388,3 +388,43 @@ def _age_window(server: Server, deployment: str, *, slots: int) -> None:
             _window(deployment),
             mapping={int(slot) - slots: amount for slot, amount in amounts.items()},
         )
+
+
+def _counter(deployment: str) -> str:
+    return f"spendfuse:{{{deployment}}}:c:{a_level().counter}"
+
+
+@pytest.mark.parametrize("end", ["settled", "released"])
+def test_a_hold_that_ended_before_the_clock_stepped_back_is_let_go_of_once(
+    server, store, deployment, end
+) -> None:
+    hold = held(store, "a", 5, a_level())
+    with server.client() as client:
+        # As a step leaves it at a time when the hold was over.
+        fields = client.hgetall(_counter(deployment))
+        moment = next(name for name in fields if name.isdigit())
+        client.hdel(_counter(deployment), moment, "n")
+        client.hincrby(_counter(deployment), "h", -5)
+    if end == "settled":
+        settle(store, hold, 3)
+    else:
+        store.release(hold)
+
+    assert store.look([a_level().counter]) == [Standing(3 if end == "settled" else 0, 0)]
+    assert held(store, "b", 5, a_level()).nano_usd == 5
+
+
+@pytest.mark.parametrize("end", ["settled", "released"])
+def test_a_hold_on_a_counter_that_is_younger_by_the_clock_ends_all_the_same(
+    server, store, deployment, end
+) -> None:
+    settle(store, held(store, "first", 1, a_level()), 1)
+    with server.client() as client:
+        client.hincrby(_counter(deployment), "b", 3_600_000_000)
+    hold = held(store, "a", 5, a_level())
+    if end == "settled":
+        settle(store, hold, 3)
+    else:
+        store.release(hold)
+
+    assert store.look([a_level().counter]) == [Standing(4 if end == "settled" else 1, 0)]

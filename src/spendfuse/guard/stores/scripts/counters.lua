@@ -90,6 +90,13 @@ local function hold_until(key, counter, ends, amount)
   end
 end
 
+-- Whether a counter still holds a live hold: one that was made anew since does not, nor one on
+-- which it had ended before the server's clock stepped back.
+local function is_held(key, counter, held, made, ends)
+  return held ~= '0' and tonumber(counter[5]) <= tonumber(made)
+    and (redis.call('HGET', key, ends) or '0') ~= '0'
+end
+
 -- What ends together is rounded up to whole widths, so that there are few such moments.
 local function end_of(hold_ms, width)
   return text(math.ceil((now + hold_ms) / width) * width)

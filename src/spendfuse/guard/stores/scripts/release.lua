@@ -16,8 +16,8 @@ end
 local levels = tonumber(ARGV[1])
 if held ~= '0' then
   for i = 2, levels + 1 do
-    local born = redis.call('HGET', KEYS[i], 'b')
-    if born and tonumber(born) <= tonumber(made) then
+    local counter = redis.call('HMGET', KEYS[i], 's', 'h', 'u', 'n', 'b')
+    if counter[1] and is_held(KEYS[i], counter, held, made, ends) then
       redis.call('HINCRBY', KEYS[i], 'h', '-' .. held)
       redis.call('HINCRBY', KEYS[i], ends, '-' .. held)
     end

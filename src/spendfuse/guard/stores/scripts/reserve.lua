@@ -97,6 +97,11 @@ if not grant or must_wait then
 end
 
 local granted, ends = text(grant), end_of(ARGV[3], ARGV[4])
+-- No hold is older than its counters, though the server's clock has stepped back since.
+local made = micros
+for _, counter in ipairs(found) do
+  made = math.max(made, tonumber(counter[5]))
+end
 if grant > 0 then
   for i, counter in ipairs(found) do
     hold_until(KEYS[i + 1], counter, ends, granted)
@@ -106,7 +111,7 @@ if grant > 0 then
     redis.call('PEXPIRE', KEYS[i], text((buckets + 1) * bucket_ms))
   end
 end
-local record = {'h', ARGV[1], granted, granted, '0', ends, text(micros), text(slot), '0'}
+local record = {'h', ARGV[1], granted, granted, '0', ends, text(made), text(slot), '0'}
 redis.call('SET', KEYS[1], table.concat(record, ' ') .. '\n' .. ARGV[8], 'PX',
   text(ARGV[3] + late_ms))
 return table.concat(answer({'G', granted, text(slot)}), ' ')

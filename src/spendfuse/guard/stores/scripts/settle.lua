@@ -50,8 +50,7 @@ for i, counter in ipairs(found) do
     redis.call('HINCRBY', key, 's', cost)
   end
   local change = 0
-  -- A counter that was made anew since does not hold it.
-  if is_live and held ~= '0' and tonumber(counter[5]) <= tonumber(made) then
+  if is_live and is_held(key, counter, held, made, ends) then
     redis.call('HINCRBY', key, 'h', '-' .. held)
     redis.call('HINCRBY', key, ends, '-' .. held)
     if kept > 0 then
