@@ -24,6 +24,9 @@ from spendfuse.guard.step import (
 )
 from spendfuse.guard.store import Store
 
+_ROUNDS = 3
+"""How often idle money is returned for one request: the thread that borrows ahead may be quick."""
+
 
 class DirectRequests:
     """Hands requests on, once all is returned that lies idle here and might do for them."""
@@ -59,19 +62,23 @@ class DirectRequests:
         return outcome
 
     def _ask(self, purse: Purse, step: Reserve) -> Granted | Refused | Unseeded:
-        refusing = [each.counter for each in step.levels if each.mode != "observe"]
-        with self._local.lock:
-            self._local.holds.sweep(self._local.clock())
-            idle = self._local.purses.idle(refusing)
         version = purse.version
-        # Nothing is refused, or lowered, for want of money that lies idle here.
-        first = step._replace(least_nano_usd=step.nano_usd, calls_in=False) if idle else step
-        outcome = self._shared.reserve(first)
-        if isinstance(outcome, Refused) and idle:
-            pairs = zip(step.levels, outcome.standings, strict=True)
-            short = {level.counter for level, at in pairs if is_short(level, at, step.nano_usd)}
-            self._give_back(idle, short)
-            version = purse.version
+        for _ in range(_ROUNDS):
+            idle = self._idle(step)
+            # Nothing is refused, or lowered, for want of money that lies idle here.
+            first = step._replace(least_nano_usd=step.nano_usd, calls_in=False) if idle else step
+            outcome = self._shared.reserve(first)
+            if not isinstance(outcome, Refused):
+                break
+            if idle:
+                pairs = zip(step.levels, outcome.standings, strict=True)
+                short = {level.counter for level, at in pairs if is_short(level, at, step.nano_usd)}
+                self._give_back(idle, short)
+                version = purse.version
+            elif not (self._was_others_turn() or self._idle(step)):
+                break
+            # Else the thread that syncs was about to return money, or has borrowed ahead.
+        else:
             outcome = self._shared.reserve(step)
         if isinstance(outcome, Unseeded):
             return outcome
@@ -85,6 +92,23 @@ class DirectRequests:
                 for level, standing in zip(step.levels, outcome.standings, strict=True)
             ]
         return outcome._replace(standings=tuple(seen))
+
+    def _idle(self, step: Reserve) -> list[Purse]:
+        """Return the purses whose room might do for a request."""
+        refusing = [each.counter for each in step.levels if each.mode != "observe"]
+        with self._local.lock:
+            self._local.holds.sweep(self._local.clock())
+            return self._local.purses.idle(refusing)
+
+    def _was_others_turn(self) -> bool:
+        """Wait for those who talk to the shared store just now; return whether there were any."""
+        was_others = False
+        for each in list(self._local.purses.active):
+            if not each.turn.acquire(blocking=False):
+                was_others = True
+                each.turn.acquire()
+            each.turn.release()
+        return was_others
 
     def settle(self, step: Settle) -> Settled | Unseeded:
         """Hand on what this process knows nothing of."""

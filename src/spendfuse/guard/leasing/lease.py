@@ -212,10 +212,12 @@ class Purse:
         leases end first.
         """
         borrowed = self.borrowed
-        keep = min(self.held + max(0, min(self.room, keep_room)), borrowed)
+        # Read once: the garbage collector may end a request meanwhile, on this very thread.
+        spent, held, room = self.spent, self.held, self.room
+        keep = min(held + max(0, min(room, keep_room)), borrowed)
         let_go = borrowed - keep
-        covered = min(self.spent, let_go)
-        above = self.spent - covered
+        covered = min(spent, let_go)
+        above = spent - covered
         charges: list[Charge] = []
         for lease in self.leases:
             part = min(lease.amount, let_go)
@@ -229,9 +231,10 @@ class Purse:
             charges.append(Charge(None, above, 0))
         ended = [each.lease for each in charges if not each.keep]
         self.leases = [each for each in self.leases if each not in ended]
-        self._tell(self.spent)
+        self._tell(spent)
         self.version += 1 if charges else 0
-        self.room = self.mark = keep - self.held
+        self.room += keep - held - room
+        self.mark = self.room
         self.see_the_end()
         return charges
 

@@ -155,7 +155,8 @@ class LocalHolds:
             while queue and (queue[0].due <= now or queue[0].due == _NEVER):
                 self._over(queue.popleft(), now)
             if not queue:
-                del self.queues[seconds]
+                # A sweep within this one may have done it: the garbage collector ends requests.
+                self.queues.pop(seconds, None)
         while self._prolonged and self._prolonged[0][0] <= now:
             self._over(heapq.heappop(self._prolonged)[-1], now)
         for ended in (self._finished, self._in_shared_store, self._expired):

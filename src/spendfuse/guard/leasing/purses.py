@@ -51,14 +51,14 @@ class Purses:
         """Return the purses that have room on one of the counters."""
         return [
             each
-            for each in self.active
+            for each in list(self.active)
             if each.room > 0 and any(level.counter in counters for level in each.levels)
         ]
 
     def as_seen_here(self, counter: str, standing: Standing) -> Standing:
         """Return a counter's standing with what was spent and not told yet, and without room."""
         spent, held, is_called_in = standing
-        for each in self.active:
+        for each in list(self.active):
             if any(level.counter == counter for level in each.levels):
                 spent += each.spent
                 held += each.held - each.borrowed
