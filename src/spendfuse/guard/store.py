@@ -24,6 +24,9 @@ REMEMBERED_SECONDS = 600.0
 """How long a finished id is known: a repeated settle within it counts once."""
 LATE_SECONDS = 86_400.0
 """How long after its hold's end a request may still settle by its bare id."""
+UNSEEDED_SECONDS = 60.0
+"""How long a cost that was not charged yet waits for its lost counter to come back. Whoever brings
+it back by then asks the ledger, which knows the cost by itself."""
 CALLED_IN_SECONDS = 2.0
 """How long a counter's standing says that it was called in."""
 

@@ -30,8 +30,8 @@ from spendfuse.errors import UnavailableError
 from spendfuse.guard.errors import ReservationError
 from spendfuse.guard.leasing.lease import Pace
 from spendfuse.guard.leasing.leased import LeasedStore
-from spendfuse.guard.leasing.lender import UNSEEDED_SECONDS
 from spendfuse.guard.step import Granted, Hold, Refused, Reserve, Settle, Standing, Unseeded
+from spendfuse.guard.store import UNSEEDED_SECONDS
 from spendfuse.guard.stores.memory import MemoryStore
 
 AMOUNTS = st.integers(0, 30)

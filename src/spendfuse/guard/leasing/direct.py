@@ -75,7 +75,7 @@ class DirectRequests:
                 short = {level.counter for level, at in pairs if is_short(level, at, step.nano_usd)}
                 self._give_back(idle, short)
                 version = purse.version
-            elif not (self._was_others_turn() or self._idle(step)):
+            elif not (self._was_others_turn(step) or self._idle(step)):
                 break
             # Else the thread that syncs was about to return money, or has borrowed ahead.
         else:
@@ -95,19 +95,20 @@ class DirectRequests:
 
     def _idle(self, step: Reserve) -> list[Purse]:
         """Return the purses whose room might do for a request."""
-        refusing = [each.counter for each in step.levels if each.mode != "observe"]
         with self._local.lock:
             self._local.holds.sweep(self._local.clock())
-            return self._local.purses.idle(refusing)
+            return self._local.purses.idle(_refusing(step))
 
-    def _was_others_turn(self) -> bool:
+    def _was_others_turn(self, step: Reserve) -> bool:
         """Wait for those who talk to the shared store just now; return whether there were any."""
+        refusing = _refusing(step)
         was_others = False
         for each in list(self._local.purses.active):
-            if not each.turn.acquire(blocking=False):
-                was_others = True
-                each.turn.acquire()
-            each.turn.release()
+            if each.counts_on(refusing):
+                if not each.turn.acquire(blocking=False):
+                    was_others = True
+                    each.turn.acquire()
+                each.turn.release()
         return was_others
 
     def settle(self, step: Settle) -> Settled | Unseeded:
@@ -149,5 +150,9 @@ class DirectRequests:
 
     def _give_back(self, idle: Sequence[Purse], short: Collection[str]) -> None:
         for purse in idle:
-            if any(level.counter in short for level in purse.levels):
+            if purse.counts_on(short):
                 self._lender.settle_up(purse, 0)
+
+
+def _refusing(step: Reserve) -> list[str]:
+    return [each.counter for each in step.levels if each.mode != "observe"]

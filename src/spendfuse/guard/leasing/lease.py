@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -201,6 +201,10 @@ class Purse:
         self.room += nano_usd
         self.mark += nano_usd
         self.see_the_end()
+
+    def counts_on(self, counters: Collection[str]) -> bool:
+        """Return whether one of the counters is among its levels'."""
+        return any(level.counter in counters for level in self.levels)
 
     # What to tell the shared store.
 

@@ -25,13 +25,9 @@ from spendfuse.guard.step import (
     Standing,
     Unseeded,
 )
-from spendfuse.guard.store import Store
+from spendfuse.guard.store import UNSEEDED_SECONDS, Store
 
 logger = logging.getLogger(__name__)
-
-UNSEEDED_SECONDS = 60.0
-"""How long a cost waits for its lost counter to come back. Whoever brings it back by then asks the
-ledger, which knows the cost by itself."""
 
 
 class Borrowed(NamedTuple):

@@ -10,11 +10,10 @@ import itertools
 import math
 from collections import deque
 
-from spendfuse.guard.errors import ReservationError
 from spendfuse.guard.leasing.lease import Purse
+from spendfuse.guard.repeats import check_again, is_counted
 from spendfuse.guard.step import Hold, Reserve, Settle, Settled
 from spendfuse.guard.store import LATE_SECONDS, REMEMBERED_SECONDS
-from spendfuse.money import usd
 
 MOST_KNOWN = 100_000
 """Above this many ids the finished ones are forgotten sooner, the oldest first."""
@@ -57,37 +56,13 @@ class LocalHold:
         return local
 
     def check_again(self, step: Reserve) -> None:
-        """Raise ReservationError if the same id can't be reserved like this again."""
-        if self.state != HELD:
-            raise ReservationError(
-                f"reservation {step.id} is {self.state}; a new one needs a new id"
-            )
-        if self.asked != step.nano_usd:
-            raise ReservationError(
-                f"reservation {step.id} was made for ${usd(self.asked)}, and now for "
-                f"${usd(step.nano_usd)}; a new one needs a new id"
-            )
-        if [each.counter for each in self.hold.levels] != [each.counter for each in step.levels]:
-            raise ReservationError(
-                f"reservation {step.id} was made for other budgets; a new one needs a new id"
-            )
+        """Check that a reservation with this id is the same one; errors as ``repeats`` has them."""
+        counters = [each.counter for each in self.hold.levels]
+        check_again(step, state=self.state, asked=self.asked, counters=counters)
 
     def is_counted(self, step: Settle) -> bool:
-        """Return whether the step was taken before; raise ReservationError if it never can be."""
-        if step.keep_nano_usd is not None and step.part <= self.part:
-            return True
-        if self.state != SETTLED:
-            return False
-        if step.keep_nano_usd is not None:
-            raise ReservationError(
-                f"reservation {self.hold.id} is settled; no part {step.part} can follow"
-            )
-        if step.nano_usd != self.final:
-            raise ReservationError(
-                f"reservation {self.hold.id} was settled with ${usd(self.final)}, and now with "
-                f"${usd(step.nano_usd)}; the first one counts"
-            )
-        return True
+        """Return whether a settle was taken before; errors as ``repeats`` has them."""
+        return is_counted(step, is_settled=self.state == SETTLED, part=self.part, final=self.final)
 
 
 class LocalHolds:

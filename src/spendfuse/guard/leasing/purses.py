@@ -49,17 +49,13 @@ class Purses:
 
     def idle(self, counters: Collection[str]) -> list[Purse]:
         """Return the purses that have room on one of the counters."""
-        return [
-            each
-            for each in list(self.active)
-            if each.room > 0 and any(level.counter in counters for level in each.levels)
-        ]
+        return [each for each in list(self.active) if each.room > 0 and each.counts_on(counters)]
 
     def as_seen_here(self, counter: str, standing: Standing) -> Standing:
         """Return a counter's standing with what was spent and not told yet, and without room."""
         spent, held, is_called_in = standing
         for each in list(self.active):
-            if any(level.counter == counter for level in each.levels):
+            if each.counts_on((counter,)):
                 spent += each.spent
                 held += each.held - each.borrowed
         return Standing(spent, held, is_called_in)

@@ -14,13 +14,10 @@ from spendfuse.guard.outage.backlog import Backlog, Release, Waiting
 from spendfuse.guard.outage.breaker import Breaker
 from spendfuse.guard.outage.outage_log import OutageLog
 from spendfuse.guard.step import Settle, Unseeded
-from spendfuse.guard.store import Store
+from spendfuse.guard.store import UNSEEDED_SECONDS, Store
 
 logger = logging.getLogger(__name__)
 
-UNSEEDED_SECONDS = 60.0
-"""How long a cost waits for a lost counter to come back. Whoever brings it back asks the ledger,
-which knows the cost by itself."""
 _LAST_PAUSE_SECONDS = 0.25
 """Between attempts while the process waits for its end."""
 _RESUME_SECONDS = 0.5

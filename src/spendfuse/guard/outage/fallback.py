@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import TypeVar
 
 from spendfuse.errors import UnavailableError
 from spendfuse.guard.outage.backlog import MOST_WAITING, Backlog, Release
@@ -26,21 +26,10 @@ from spendfuse.guard.step import (
     Standing,
     Unseeded,
 )
-from spendfuse.guard.store import Store
+from spendfuse.guard.store import AtOnce, Store
 from spendfuse.metering.sinks.worker import EXIT_SECONDS, STOP, UNTIL_RUNG, Worker
 
 _Answer = TypeVar("_Answer")
-
-
-@runtime_checkable
-class _Leased(Protocol):
-    """A store with money at hand: as long as that lasts it needs nobody. None: it does."""
-
-    def reserve_at_once(self, step: Reserve) -> Granted | None: ...
-
-    def settle_at_once(self, step: Settle) -> Settled | None: ...
-
-    def release_at_once(self, hold: Hold) -> bool | None: ...
 
 
 class Fallback:
@@ -71,7 +60,7 @@ class Fallback:
         self.is_local = store.is_local
         self.takes_rates = store.takes_rates
         self._store = store
-        self._leased = store if isinstance(store, _Leased) else None
+        self._leased = store if isinstance(store, AtOnce) else None
         self._clock = clock
         self._pauses = (first_pause_seconds, longest_pause_seconds)
         self._local_share_seconds = local_share_seconds
@@ -109,9 +98,7 @@ class Fallback:
             return known
         if step.id in self._backlog:
             self._deliveries.take_back(step.id)
-        # What is borrowed already answers first: that would tell nothing of the store itself.
-        leased = self._leased if self._breaker.is_down else None
-        if leased is not None and (granted := leased.reserve_at_once(step)):
+        if (at_hand := self._at_hand) and (granted := at_hand.reserve_at_once(step)):
             return granted
         attempt = self._breaker.begin()
         if attempt is not None:
@@ -127,8 +114,7 @@ class Fallback:
     def settle(self, step: Settle) -> Settled | Unseeded:
         attempt = None
         if step.hold.id not in self._backlog:
-            leased = self._leased if self._breaker.is_down else None
-            if leased is not None and (known := leased.settle_at_once(step)):
+            if (at_hand := self._at_hand) and (known := at_hand.settle_at_once(step)):
                 return known
             attempt = self._breaker.begin()
         if attempt is not None:
@@ -154,9 +140,10 @@ class Fallback:
             return is_released
         if hold.id in self._backlog:
             return self._release_later(hold)
-        leased = self._leased if self._breaker.is_down else None
-        if leased is not None and (was_held := leased.release_at_once(hold)) is not None:
-            return was_held
+        if at_hand := self._at_hand:
+            was_held = at_hand.release_at_once(hold)
+            if was_held is not None:
+                return was_held
         attempt = self._breaker.begin()
         if attempt is not None:
             try:
@@ -210,6 +197,14 @@ class Fallback:
         self._worker.begin_anew()
 
     # What a failure leads to.
+
+    @property
+    def _at_hand(self) -> AtOnce | None:
+        """What is borrowed already, while the store is down: it answers before the store is tried.
+
+        A probe that it answered would tell nothing of the store itself.
+        """
+        return self._leased if self._breaker.is_down else None
 
     def _reserve_alone(self, step: Reserve, *, is_unanswered: bool) -> Granted:
         try:

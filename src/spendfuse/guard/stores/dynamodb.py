@@ -21,6 +21,7 @@ from typing import Any
 
 from spendfuse.clock import utc_now
 from spendfuse.errors import SettingsError
+from spendfuse.guard.repeats import check_again
 from spendfuse.guard.step import (
     Granted,
     Hold,
@@ -42,7 +43,6 @@ from spendfuse.guard.stores.dynamodb_items import (
     StoredHold,
     addition,
     charge,
-    check_same,
     counter_pk,
     hold_pk,
     hold_put,
@@ -103,9 +103,10 @@ class DynamoStore:
         while attempt < ATTEMPTS:
             seen = self._look_at(step.id, names)
             if seen.hold is not None:
-                check_same(step, seen.hold)
-                known = Hold(step.id, seen.hold.granted, seen.hold.levels)
-                return Granted(known, seen.standings(names), is_again=True)
+                known = seen.hold
+                check_again(step, state=known.state, asked=known.asked, counters=known.counters)
+                hold = Hold(step.id, known.granted, known.levels)
+                return Granted(hold, seen.standings(names), is_again=True)
             missing = seen.missing(names)
             if missing and step.seeds is None:
                 return Unseeded(missing)

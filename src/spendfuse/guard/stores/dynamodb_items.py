@@ -22,10 +22,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
-from spendfuse.guard.errors import ReservationError
+from spendfuse.guard.repeats import is_counted
 from spendfuse.guard.step import Level, Reserve, Settle, Standing
 from spendfuse.guard.store import LATE_SECONDS, REMEMBERED_SECONDS
-from spendfuse.money import usd
 
 HELD_INDEX = "Held"
 """The holds that have not ended, by their end: its keys are ``held_of`` and ``held_until``."""
@@ -115,19 +114,6 @@ def new_hold(step: Reserve, nano_usd: int, at: float, *, turn: int) -> StoredHol
     return StoredHold(step.levels, step.nano_usd, nano_usd, nano_usd, until, turn=turn + 1)
 
 
-def check_same(step: Reserve, known: StoredHold) -> None:
-    """Refuse an id that comes again and means something else."""
-    if known.state != "held":
-        raise ReservationError(f"reservation {step.id} is {known.state}; a new one needs a new id")
-    if known.asked != step.nano_usd or known.counters != [each.counter for each in step.levels]:
-        raise ReservationError(
-            f"reservation {step.id} was made for ${usd(known.asked)} on "
-            f"{', '.join(known.counters) or 'no budget'}, and now for ${usd(step.nano_usd)} on "
-            f"{', '.join(each.counter for each in step.levels) or 'no budget'}; a new one needs a "
-            "new id"
-        )
-
-
 def charge(step: Settle, known: StoredHold | None, at: float, *, turn: int) -> Charge | None:
     """Return what a settle changes, or None where it was counted before.
 
@@ -137,17 +123,9 @@ def charge(step: Settle, known: StoredHold | None, at: float, *, turn: int) -> C
         ReservationError: it was settled, and otherwise.
     """
     is_part = step.keep_nano_usd is not None
-    if known is not None and is_part and step.part <= known.part:
-        return None
-    if known is not None and known.state == "settled":
-        if is_part or known.charged != step.nano_usd:
-            what = (
-                f"part {step.part}, ${usd(step.nano_usd)}" if is_part else f"${usd(step.nano_usd)}"
-            )
-            raise ReservationError(
-                f"reservation {step.hold.id} was settled with ${usd(known.charged)}, and now with "
-                f"{what}; the first one counts"
-            )
+    if known is not None and is_counted(
+        step, is_settled=known.state == "settled", part=known.part, final=known.charged
+    ):
         return None
     is_late = known is None or known.state != "held"
     if known is None:

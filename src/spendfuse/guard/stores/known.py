@@ -6,11 +6,10 @@ import heapq
 from collections.abc import Iterator
 from typing import Literal
 
-from spendfuse.guard.errors import ReservationError
+from spendfuse.guard.repeats import check_again, is_counted
 from spendfuse.guard.step import Hold, Reserve, Settle
 from spendfuse.guard.store import LATE_SECONDS
 from spendfuse.guard.stores.counters import Counter
-from spendfuse.money import usd
 
 State = Literal["held", "settled", "released", "expired"]
 
@@ -51,42 +50,15 @@ class Known:
         """What of it the sliding windows count."""
 
     def check_again(self, step: Reserve) -> None:
-        """Check that a reservation with this id is the same one.
-
-        Raises:
-            ReservationError: it is another, or is finished.
-        """
-        wrong = ""
-        if self.state != "held":
-            wrong = f"is {self.state}"
-        elif self.asked != step.nano_usd:
-            wrong = f"was made for ${usd(self.asked)}, and now for ${usd(step.nano_usd)}"
-        elif [each.counter for each in self.hold.levels] != [each.counter for each in step.levels]:
-            wrong = "was made for other budgets"
-        if wrong:
-            raise ReservationError(f"reservation {step.id} {wrong}; a new one needs a new id")
+        """Check that a reservation with this id is the same one; errors as ``repeats`` has them."""
+        counters = [each.counter for each in self.hold.levels]
+        check_again(step, state=self.state, asked=self.asked, counters=counters)
 
     def is_counted(self, step: Settle) -> bool:
-        """Return whether a settle was taken before.
-
-        Raises:
-            ReservationError: another one was, after which this one can't be.
-        """
-        if step.keep_nano_usd is not None:
-            if step.part <= self.part:
-                return True
-            if self.state == "settled":
-                raise ReservationError(
-                    f"reservation {step.hold.id} is settled; no part {step.part} can follow"
-                )
-        elif self.state == "settled":
-            if self.final != step.nano_usd:
-                raise ReservationError(
-                    f"reservation {step.hold.id} was settled with ${usd(self.final)}, and now "
-                    f"with ${usd(step.nano_usd)}; the first one counts"
-                )
-            return True
-        return False
+        """Return whether a settle was taken before; errors as ``repeats`` has them."""
+        return is_counted(
+            step, is_settled=self.state == "settled", part=self.part, final=self.final
+        )
 
 
 class KnownIds(dict[str, Known]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from spendfuse.errors import SettingsError
-from spendfuse.guard.errors import ReservationError
+from spendfuse.guard.repeats import check_again, part_after_the_end, settled_otherwise
 from spendfuse.guard.step import (
     Granted,
     Hold,
@@ -18,7 +18,6 @@ from spendfuse.guard.step import (
     Standing,
     Unseeded,
 )
-from spendfuse.money import usd
 
 _new_tuple = tuple.__new__
 _STATES = {b"s": "settled", b"r": "released", b"h": "expired"}
@@ -63,12 +62,9 @@ def settled(step: Settle, answer: bytes) -> Settled | Unseeded:
     if kind == b"U":
         return _unseeded(hold.levels, parts)
     if kind == b"M":
-        raise ReservationError(
-            f"reservation {hold.id} was settled with ${usd(int(parts[1]))}, and now with "
-            f"${usd(step.nano_usd)}; the first one counts"
-        )
+        raise settled_otherwise(step, int(parts[1]))
     if kind == b"P":
-        raise ReservationError(f"reservation {hold.id} is settled; no part {step.part} can follow")
+        raise part_after_the_end(step)
     raise _too_much(hold.levels)
 
 
@@ -97,20 +93,14 @@ def _again(step: Reserve, answer: bytes) -> Granted:
     stands, _, record = answer.partition(b"\n")
     _, now, *parts = stands.split(b" ")
     state, asked, _, _, _, ends, *_ = record.split(b" ", 6)
-    if state != b"h" or int(ends) <= int(now):
-        raise ReservationError(
-            f"reservation {step.id} is {_STATES[state]}; a new one needs a new id"
-        )
-    if int(asked) != step.nano_usd:
-        raise ReservationError(
-            f"reservation {step.id} was made for ${usd(int(asked))}, and now for "
-            f"${usd(step.nano_usd)}; a new one needs a new id"
-        )
+    is_live = state == b"h" and int(ends) > int(now)
     hold = found(step.id, record)
-    if [each.counter for each in hold.levels] != [each.counter for each in step.levels]:
-        raise ReservationError(
-            f"reservation {step.id} was made for other budgets; a new one needs a new id"
-        )
+    check_again(
+        step,
+        state="held" if is_live else _STATES[state],
+        asked=int(asked),
+        counters=[each.counter for each in hold.levels],
+    )
     return Granted(hold, _standings(parts, 0), is_again=True)
 
 
