@@ -105,8 +105,8 @@ class DynamoStore:
             if seen.hold is not None:
                 known = seen.hold
                 check_again(step, state=known.state, asked=known.asked, counters=known.counters)
-                hold = Hold(step.id, known.granted, known.levels)
-                return Granted(hold, seen.standings(names), is_again=True)
+                again = Hold(step.id, known.granted, known.levels)
+                return Granted(again, seen.standings(names), is_again=True)
             missing = seen.missing(names)
             if missing and step.seeds is None:
                 return Unseeded(missing)
