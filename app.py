@@ -80,7 +80,8 @@ def run(app: App) -> int:
     try:
         add_stacks(app, load(context))
         check_with_nag(app)
-        preflight.check(Path(app.synth().directory))
+        for warning in preflight.check(Path(app.synth().directory)):
+            print(warning, file=sys.stderr)  # noqa: T201
     except SettingsError as error:
         print(error, file=sys.stderr)  # noqa: T201 (this is the app's one way to speak)
         return 1

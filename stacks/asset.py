@@ -19,7 +19,17 @@ from spendfuse.period import UTC_ZONE
 ROOT = Path(__file__).parents[1]
 
 # Named one by one: config needs pydantic, and cli, sandbox and insight have no place on AWS.
-_FLOOR = ("__init__", "budget", "clock", "definitions", "errors", "fuse_state", "money", "period")
+_FLOOR = (
+    "__init__",
+    "budget",
+    "clock",
+    "definitions",
+    "errors",
+    "fuse_state",
+    "metrics",
+    "money",
+    "period",
+)
 _ROOMS = ("alerts", "fuse", "ledger")
 _LIBRARIES = ("slack_sdk",)
 # In the asset only where a budget's day begins elsewhere: Lambda's image has no zones.

@@ -32,8 +32,8 @@ _STACK_DESCRIPTION_BYTES = 1024
 _COMPILED = (".so", ".pyd", ".dylib")
 
 
-def check(assembly: Path) -> None:
-    """Check a synthesised cloud assembly, the folder ``cdk.out``.
+def check(assembly: Path) -> list[str]:
+    """Check a synthesised cloud assembly, the folder ``cdk.out``; return what is to be warned of.
 
     Raises:
         SettingsError: every problem, a line each.
@@ -47,6 +47,7 @@ def check(assembly: Path) -> None:
         found += [f"  {problem}" for problem in asset_problems(asset)]
     if found:
         raise SettingsError("\n".join(["AWS would not take this deployment:", *found]))
+    return []
 
 
 def problems(template: Template) -> Iterator[str]:
