@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from spendfuse.budget import Budget, Limits, Override
+from spendfuse.cli.context import Context
 from spendfuse.config import budgets_from_file, stage_names
 from spendfuse.config.fields import MAX_ATTRIBUTE_BYTES
 from spendfuse.config.scopes import is_attribute_text
@@ -25,20 +26,6 @@ from spendfuse.period import Period
 
 CDK_JSON = Path("cdk.json")
 _NEAR = 0.5
-
-
-class Context(Protocol):
-    """What these commands need of the way in."""
-
-    @property
-    def deployment(self) -> str: ...
-
-    @property
-    def now(self) -> Callable[[], datetime]: ...
-
-    def client(self, service: str) -> Any: ...
-
-    def outputs(self) -> Mapping[str, str]: ...
 
 
 @dataclass(frozen=True)

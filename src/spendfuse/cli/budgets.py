@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from spendfuse.budget import Budget, Override
-from spendfuse.cli.budget_book import Book, Context, caller, check_value, open_book
+from spendfuse.cli.budget_book import Book, caller, check_value, open_book
 from spendfuse.cli.budget_change import (
     Change,
     change_of,
@@ -22,6 +22,7 @@ from spendfuse.cli.budget_change import (
 )
 from spendfuse.cli.budget_json import list_json, show_json
 from spendfuse.cli.budget_report import list_lines, show_lines
+from spendfuse.cli.context import Context
 from spendfuse.config.fields import limit_usd
 from spendfuse.config.scopes import is_attribute_text
 from spendfuse.errors import InputError

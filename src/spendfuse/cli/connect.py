@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
-from typing import Protocol
 
 import click
 
+from spendfuse.cli.context import Context
 from spendfuse.connect import check_store
 from spendfuse.errors import SettingsError
 
@@ -27,15 +27,6 @@ _NEEDED = (
     "GuardTableName",
     "AppPolicyArn",
 )
-
-
-class Context(Protocol):
-    """What this command needs of the way in."""
-
-    @property
-    def deployment(self) -> str: ...
-
-    def outputs(self) -> Mapping[str, str]: ...
 
 
 def _store(_: click.Context, __: click.Parameter, value: str | None) -> str | None:

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any, Protocol
+from typing import Any
 
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from spendfuse.alerts.fuse_report import fuse_alert
 from spendfuse.budget import Budget
+from spendfuse.cli.context import Context
 from spendfuse.clock import utc_text
 from spendfuse.definitions import Definitions, definitions_from_json
 from spendfuse.errors import SettingsError, SpendfuseError, UnavailableError
@@ -36,20 +37,6 @@ EXIT_TRIPPED = 3
 _ROUNDS = 5
 _MAX_REASON = 200
 """It stands in a message's headline, and in every key's record."""
-
-
-class Context(Protocol):
-    """What these commands need of the way in."""
-
-    @property
-    def deployment(self) -> str: ...
-
-    @property
-    def now(self) -> Callable[[], datetime]: ...
-
-    def client(self, service: str) -> Any: ...
-
-    def outputs(self) -> Mapping[str, str]: ...
 
 
 @dataclass(frozen=True)
