@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -23,13 +22,13 @@ from spendfuse.cli.budget_change import (
 from spendfuse.cli.budget_json import list_json, show_json
 from spendfuse.cli.budget_report import list_lines, show_lines
 from spendfuse.cli.context import Context
+from spendfuse.cli.options import json_option, one_line_reason, print_json
 from spendfuse.config.fields import limit_usd
 from spendfuse.config.scopes import is_attribute_text
 from spendfuse.errors import InputError
 from spendfuse.money import display_usd, nano_usd
 from spendfuse.period import Period
 
-_MAX_REASON = 200
 _AnyCommand = TypeVar("_AnyCommand", bound=Callable[..., Any])
 
 
@@ -45,15 +44,6 @@ class _Dollars(click.ParamType[Decimal]):
             self.fail(f"got {value!r}; {error}", param, ctx)
 
 
-def _reason(_: click.Context, __: click.Parameter, value: str) -> str:
-    reason = value.strip()
-    if not reason or not reason.isprintable():
-        raise click.BadParameter('write one line that says why, such as "launch week"')
-    if len(reason) > _MAX_REASON:
-        raise click.BadParameter(f"it has {len(reason)} characters; write {_MAX_REASON} at most")
-    return reason
-
-
 def _file_option(command: _AnyCommand) -> _AnyCommand:
     return click.option(
         "--file",
@@ -66,10 +56,6 @@ def _for_option(command: _AnyCommand) -> _AnyCommand:
     return click.option(
         "--for", "value", metavar="VALUE", help="The one user, say, of a budget per user."
     )(command)
-
-
-def _json_option(command: _AnyCommand) -> _AnyCommand:
-    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")(command)
 
 
 def _yes_option(command: _AnyCommand) -> _AnyCommand:
@@ -91,7 +77,7 @@ def budgets() -> None:
 
 
 @budgets.command("list")
-@_json_option
+@json_option
 @_file_option
 @click.pass_obj
 def list_budgets(context: Context, as_json: bool, file: Path | None) -> None:
@@ -105,7 +91,7 @@ def list_budgets(context: Context, as_json: bool, file: Path | None) -> None:
     """
     book = _opened(context, file)
     if as_json:
-        click.echo(json.dumps(list_json(book), indent=1))
+        print_json(list_json(book))
     else:
         click.echo("\n".join(list_lines(book)))
 
@@ -114,7 +100,7 @@ def list_budgets(context: Context, as_json: bool, file: Path | None) -> None:
 @click.argument("name")
 @_for_option
 @click.option("--period", "key", metavar="KEY", help="Another one: 2026-11, 2026-W47, 2026-11-21.")
-@_json_option
+@json_option
 @_file_option
 @click.pass_obj
 def show(
@@ -138,7 +124,7 @@ def show(
     budget = book.budget(name)
     whose, period = check_value(budget, value), _period(book, budget, key)
     if as_json:
-        click.echo(json.dumps(show_json(book, budget, whose, period), indent=1))
+        print_json(show_json(book, budget, whose, period))
     else:
         click.echo("\n".join(show_lines(book, budget, whose, period)))
 
@@ -147,7 +133,9 @@ def show(
 @click.argument("name")
 @click.argument("limit", metavar="LIMIT_USD", type=_Dollars())
 @_for_option
-@click.option("--reason", required=True, callback=_reason, help="Why; it stands beside the limit.")
+@click.option(
+    "--reason", required=True, callback=one_line_reason, help="Why; it stands beside the limit."
+)
 @_yes_option
 @_file_option
 @click.pass_obj

@@ -6,14 +6,13 @@ import json
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 import click
 
-from spendfuse.clock import parse_utc
-from spendfuse.errors import InputError, SpendfuseError
+from spendfuse.cli.options import MOMENT, print_json
+from spendfuse.errors import SpendfuseError
 from spendfuse.metering.price_book import UnknownModelError
 from spendfuse.metering.responses import usage_from
 from spendfuse.metering.usage import Usage, UsageError
@@ -21,7 +20,6 @@ from spendfuse.metering.usage import Usage, UsageError
 EXIT_UNKNOWN_MODEL = 4
 """Apart from 1, so that a script can tell a new model from a wrong usage."""
 _MOST_CHARACTERS = 100_000
-_TEXT_OF_A_DAY = 10
 _AnyCommand = TypeVar("_AnyCommand", bound=Callable[..., Any])
 
 
@@ -50,31 +48,6 @@ class PriceGroup(click.Group):
     command_class = _PriceCommand
 
 
-class _Moment(click.ParamType[datetime]):
-    """A day, which means its first moment in UTC, or a time with a zone."""
-
-    name = "day or time"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> datetime:
-        if isinstance(value, datetime):
-            return value
-        text = str(value).strip()
-        try:
-            return parse_utc(f"{text}T00:00:00Z" if len(text) <= _TEXT_OF_A_DAY else text)
-        except InputError:
-            self.fail(
-                "expected a day (UTC) such as 2025-05-01, or a time with a zone such as "
-                f"2025-05-01T12:00:00Z, got {text!r}",
-                param,
-                ctx,
-            )
-
-
-MOMENT = _Moment()
-
-
 def overrides_option(command: _AnyCommand) -> _AnyCommand:
     return click.option(
         "--overrides",
@@ -88,10 +61,6 @@ def at_option(command: _AnyCommand) -> _AnyCommand:
     return click.option(
         "--at", type=MOMENT, help="A day (UTC), or a time with a zone. Default: now."
     )(command)
-
-
-def json_option(command: _AnyCommand) -> _AnyCommand:
-    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")(command)
 
 
 def given_usage(text: str, provider: str) -> Usage:
@@ -140,7 +109,3 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name in names if names.count(name) > 1)
         raise UsageError(f"the usage has {twice[:60]!r} twice; write it once")
     return found
-
-
-def print_json(value: dict[str, Any]) -> None:
-    click.echo(json.dumps(value, indent=1))

@@ -10,16 +10,9 @@ from typing import Protocol
 import click
 
 from spendfuse.cli import price_json, price_report, price_text
+from spendfuse.cli.options import MOMENT, json_option, print_json
 from spendfuse.cli.price_layout import moment
-from spendfuse.cli.price_options import (
-    MOMENT,
-    PriceGroup,
-    at_option,
-    given_usage,
-    json_option,
-    overrides_option,
-    print_json,
-)
+from spendfuse.cli.price_options import PriceGroup, at_option, given_usage, overrides_option
 from spendfuse.clock import utc_text
 from spendfuse.errors import SettingsError
 from spendfuse.metering.litellm_table import installed_table, table_in
