@@ -6,13 +6,21 @@ the value found there and what to write instead.
 
 from spendfuse.config.budgets_file import budgets_from_file
 from spendfuse.config.load import BLOCK, load, stage_names
-from spendfuse.config.values import AwsBudgetConfig, BedrockLogConfig, Config
+from spendfuse.config.values import (
+    AlarmsConfig,
+    AwsBudgetConfig,
+    BedrockLogConfig,
+    Config,
+    CostAnomalyConfig,
+)
 
 __all__ = [
     "BLOCK",
+    "AlarmsConfig",
     "AwsBudgetConfig",
     "BedrockLogConfig",
     "Config",
+    "CostAnomalyConfig",
     "budgets_from_file",
     "load",
     "stage_names",

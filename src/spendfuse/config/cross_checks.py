@@ -11,6 +11,7 @@ from typing import Any
 
 from spendfuse.config.fields import MAX_STACK_NAME, STACK_NAME
 from spendfuse.config.mistakes import Mistake, path_of, shown
+from spendfuse.config.schema import BudgetUsedBlock
 from spendfuse.period import PERIOD_KINDS
 
 MAX_BUDGETS = 100
@@ -34,6 +35,7 @@ def cross_mistakes(block: Mapping[str, Any]) -> Iterator[Mistake]:
     yield from _borrowed_limits(aws_budgets, budgets)
     yield from _no_key_stores(block)
     yield from _unheard(block, budgets)
+    yield from _late_warning(block)
     yield from _stage_names(block)
 
 
@@ -203,6 +205,23 @@ def _unheard(block: Mapping[str, Any], budgets: Located) -> Iterator[Mistake]:
                     f"goes to {channel} alone, but alerts.{missing} is not set; "
                     "set it, or name the other channel",
                 )
+
+
+def _late_warning(block: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Yield the warning that would only come once it is critical; defaults count too."""
+    alarms = block.get("alarms")
+    used = alarms.get("budget_used") if isinstance(alarms, Mapping) else None
+    if not isinstance(used, Mapping):
+        return
+    defaults = BudgetUsedBlock()
+    warning = used.get("warning_percent", defaults.warning_percent)
+    critical = used.get("critical_percent", defaults.critical_percent)
+    if isinstance(warning, int) and isinstance(critical, int) and warning >= critical:
+        yield Mistake(
+            path_of(("alarms", "budget_used")),
+            f"warns at {warning} % and is critical from {critical} % on; "
+            "write a warning_percent below the critical_percent",
+        )
 
 
 def _stage_names(block: Mapping[str, Any]) -> Iterator[Mistake]:

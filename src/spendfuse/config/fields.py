@@ -64,7 +64,12 @@ _EMAIL = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+\.[^@\s,;<>]+")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_CreateLogGroup.html
 _LOG_GROUP = re.compile(r"(?!aws/)[A-Za-z0-9_./#-]{1,512}")
+# https://docs.aws.amazon.com/aws-cost-management/latest/APIReference/API_AnomalySubscription.html
+_MONITOR_ARN = re.compile(r"arn:aws[a-z-]*:ce::\d{12}:anomalymonitor/[0-9a-zA-Z-]+")
 MAX_ATTRIBUTE_BYTES = 256
+MAX_BAND = 10
+MAX_RUNBOOKS_CHARACTERS = 400
+"""An alarm's description has 1,024 characters, and most of them are for people."""
 MAX_STACK_NAME = 63
 STACK_NAME = re.compile(rf"[A-Za-z][A-Za-z0-9-]{{0,{MAX_STACK_NAME - 1}}}")
 
@@ -77,15 +82,48 @@ def usd_per_minute(value: Any) -> Decimal:
     return _limit(value, "write the dollars of one minute, such as 2")
 
 
-def _limit(value: Any, hint: str) -> Decimal:
+def alarm_usd(value: Any) -> Decimal:
+    return _limit(value, "write the dollars from which on to ring, such as 20", what="the amount")
+
+
+def band(value: Any) -> float:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not 0 < value <= MAX_BAND:
+        raise ValueError(
+            f"write the band's width in standard deviations, above 0 and {MAX_BAND} at most, such "
+            "as 3: the wider, the rarer the alarm"
+        )
+    return float(value)
+
+
+def runbooks(value: str) -> str:
+    base = value.rstrip("/")
+    if not base or len(base) > MAX_RUNBOOKS_CHARACTERS or re.search(r"\s", base):
+        raise ValueError(
+            f"write the folder or URL of the runbooks, 1 to {MAX_RUNBOOKS_CHARACTERS} characters "
+            'without spaces, such as "docs/runbooks"'
+        )
+    return base
+
+
+def monitor_arn(value: str) -> str:
+    if not _MONITOR_ARN.fullmatch(value):
+        raise ValueError(
+            "write the ARN of a Cost Anomaly Detection monitor, such as "
+            "'arn:aws:ce::123456789012:anomalymonitor/1a2b3c4d-...', or leave it out for a new one"
+        )
+    return value
+
+
+def _limit(value: Any, hint: str, *, what: str = "the limit") -> Decimal:
     try:
         amount = decimal_usd(value)
     except InputError as error:
         raise ValueError('write an amount in dollars, such as 1000 or "0.75"') from error
     if amount <= 0:
-        raise ValueError(f"the limit must be above 0; {hint}")
+        raise ValueError(f"{what} must be above 0; {hint}")
     if amount > MAX_LIMIT_USD:
-        raise ValueError(f"the limit may be ${MAX_LIMIT_USD:,} at most; write fewer dollars")
+        raise ValueError(f"{what} may be ${MAX_LIMIT_USD:,} at most; write fewer dollars")
     try:
         nano_usd(amount)
     except InputError as error:

@@ -12,16 +12,12 @@ from pydantic import ValidationError
 
 from spendfuse.bedrock_rules import BedrockRules
 from spendfuse.budget import Budget, Rung
+from spendfuse.config.alarms import alarms_config, cost_anomaly_config
 from spendfuse.config.cross_checks import cross_mistakes, is_root
 from spendfuse.config.limits import TRIPS_FROM_PERCENT, limits_of
 from spendfuse.config.mistakes import Mistake, mistake_of, shown
 from spendfuse.config.overlay import overlaid
-from spendfuse.config.schema import (
-    AwsBudgetBlock,
-    BedrockLogBlock,
-    Block,
-    SpendfuseBlock,
-)
+from spendfuse.config.schema import AwsBudgetBlock, BedrockLogBlock, Block, SpendfuseBlock
 from spendfuse.config.values import AwsBudgetConfig, BedrockLogConfig, Config
 from spendfuse.definitions import AwsBudget, Definitions, FuseDefinition
 from spendfuse.errors import SettingsError
@@ -157,6 +153,8 @@ def _config(block: SpendfuseBlock, stage: str | None) -> Config:
         slack_webhook_secret=slack.webhook_secret if slack else None,
         definitions=definitions,
         aws_budgets=aws_budgets,
+        alarms=alarms_config(block.alarms),
+        cost_anomaly=cost_anomaly_config(block.cost_anomaly),
         bedrock_log=_bedrock_log(block.bedrock_log) if block.bedrock_log else None,
     )
 

@@ -36,6 +36,19 @@ def _some(hint: str) -> AfterValidator:
     return AfterValidator(some)
 
 
+def _or_off(example: str) -> BeforeValidator:
+    """Take ``true`` for the default figures, and ``false`` for no alarm."""
+
+    def figures(value: Any) -> Any:
+        if isinstance(value, (dict, Block)):
+            return value
+        if isinstance(value, bool):
+            return {} if value else None
+        raise ValueError(f"write true, false, or its figures, such as {example}")
+
+    return BeforeValidator(figures)
+
+
 def _rising_ladder(rungs: list[RungBlock]) -> list[RungBlock]:
     fields.rising([rung.percent for rung in rungs])
     return rungs
@@ -50,6 +63,7 @@ Name = Annotated[str, AfterValidator(fields.name)]
 Channel = Literal["email", "slack"]
 Filled = Annotated[str, AfterValidator(fields.filled)]
 Attribute = Annotated[str, AfterValidator(fields.attribute)]
+AlarmUsd = Annotated[Decimal, BeforeValidator(fields.alarm_usd)]
 Match = Annotated[dict[str, str], AfterValidator(scopes.match)]
 Per = Annotated[str, AfterValidator(scopes.attribute)]
 Attributes = dict[Attribute, Annotated[str, AfterValidator(fields.attribute_value)]]
@@ -119,6 +133,91 @@ class FuseBlock(Block):
     plausible_multiple: Annotated[int, Field(ge=1, le=1000)] = 10
 
 
+class HighDailyCostBlock(Block):
+    usd: AlarmUsd = Decimal(100)
+
+
+class HourlySpendBlock(Block):
+    usd: AlarmUsd = Decimal(20)
+
+
+class BudgetUsedBlock(Block):
+    # That the warning comes first is checked in config.cross_checks, defaults and all.
+    warning_percent: Percent = 80
+    critical_percent: Percent = 100
+
+
+class ExpensiveRequestBlock(Block):
+    usd: AlarmUsd = Decimal("0.05")
+
+
+class ErrorRateBlock(Block):
+    # More than all requests never fail.
+    percent: Annotated[int, Field(ge=1, le=100)] = 10
+
+
+class LatencyBlock(Block):
+    ms: Annotated[int, Field(ge=1, le=86_400_000)] = 10_000
+
+
+class SpendAnomalyBlock(Block):
+    band: Annotated[float, BeforeValidator(fields.band)] = 3
+
+
+class MeteringSilentBlock(Block):
+    minutes: Annotated[int, Field(ge=1, le=10_080)] = 60
+
+
+class UnmeteredUseBlock(Block):
+    tokens_an_hour: Annotated[int, Field(ge=1, le=10**12)] = 100_000
+
+
+class StreamLagBlock(Block):
+    # A stream forgets after a day, and a queue of ours after fourteen.
+    seconds: Annotated[int, Field(ge=1, le=86_400)] = 120
+
+
+class QueueAgeBlock(Block):
+    seconds: Annotated[int, Field(ge=1, le=1_209_600)] = 600
+
+
+class AlarmsBlock(Block):
+    high_daily_cost: Annotated[HighDailyCostBlock | None, _or_off('{"usd": 100}')] = (
+        HighDailyCostBlock()
+    )
+    hourly_spend: Annotated[HourlySpendBlock | None, _or_off('{"usd": 20}')] = HourlySpendBlock()
+    budget_used: Annotated[
+        BudgetUsedBlock | None, _or_off('{"warning_percent": 80, "critical_percent": 100}')
+    ] = BudgetUsedBlock()
+    expensive_request: Annotated[ExpensiveRequestBlock | None, _or_off('{"usd": "0.05"}')] = (
+        ExpensiveRequestBlock()
+    )
+    error_rate: Annotated[ErrorRateBlock | None, _or_off('{"percent": 10}')] = ErrorRateBlock()
+    latency_p95: Annotated[LatencyBlock | None, _or_off('{"ms": 10000}')] = LatencyBlock()
+    spend_anomaly: Annotated[SpendAnomalyBlock | None, _or_off('{"band": 3}')] = SpendAnomalyBlock()
+    metering_silent: Annotated[MeteringSilentBlock | None, _or_off('{"minutes": 60}')] = (
+        MeteringSilentBlock()
+    )
+    unmetered_use: Annotated[UnmeteredUseBlock | None, _or_off('{"tokens_an_hour": 100000}')] = (
+        UnmeteredUseBlock()
+    )
+    dead_letters: bool = True
+    function_errors: bool = True
+    function_throttles: bool = True
+    stream_lag: Annotated[StreamLagBlock | None, _or_off('{"seconds": 120}')] = StreamLagBlock()
+    queue_age: Annotated[QueueAgeBlock | None, _or_off('{"seconds": 600}')] = QueueAgeBlock()
+    delivery_failures: bool = True
+    unconfirmed_emails: bool = True
+    heartbeat: bool = True
+    spend_incident: bool = True
+    runbooks: Annotated[str, AfterValidator(fields.runbooks)] = "docs/runbooks"
+
+
+class CostAnomalyBlock(Block):
+    impact_usd: AlarmUsd = Decimal(20)
+    monitor_arn: Annotated[str, AfterValidator(fields.monitor_arn)] | None = None
+
+
 class BedrockIdentityBlock(Block):
     metadata: dict[Filled, Attribute] = {}
     roles: dict[Filled, Attributes] = {}
@@ -153,4 +252,6 @@ class SpendfuseBlock(Block):
     rates: list[RateBlock] = []
     aws_budgets: list[AwsBudgetBlock] = []
     fuse: FuseBlock = FuseBlock()
+    alarms: AlarmsBlock = AlarmsBlock()
+    cost_anomaly: CostAnomalyBlock | None = None
     bedrock_log: BedrockLogBlock | None = None

@@ -42,6 +42,43 @@ class BedrockLogConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class AlarmsConfig:
+    """Which alarms to deploy, and from where on each of them rings; None or False is off."""
+
+    high_daily_cost_usd: Decimal | None
+    hourly_spend_usd: Decimal | None
+    budget_warning_percent: int | None
+    budget_critical_percent: int | None
+    expensive_request_usd: Decimal | None
+    error_percent: int | None
+    latency_p95_ms: int | None
+    anomaly_band: float | None
+    """The width of what is expected, in standard deviations."""
+    silent_minutes: int | None
+    unmetered_tokens_an_hour: int | None
+    dead_letters: bool
+    function_errors: bool
+    function_throttles: bool
+    stream_lag_seconds: int | None
+    queue_age_seconds: int | None
+    delivery_failures: bool
+    unconfirmed_emails: bool
+    heartbeat: bool
+    spend_incident: bool
+    runbooks: str
+    """Where the runbooks are: a folder or a URL, without a slash at its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class CostAnomalyConfig:
+    """AWS's own Cost Anomaly Detection, and from where on it is told."""
+
+    impact_usd: Decimal
+    monitor_arn: str | None
+    """A monitor that is there already; None makes one."""
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """One deployment, whole."""
 
@@ -51,5 +88,8 @@ class Config:
     slack_webhook_secret: str | None
     definitions: Definitions
     aws_budgets: tuple[AwsBudgetConfig, ...]
+    alarms: AlarmsConfig
+    cost_anomaly: CostAnomalyConfig | None
+    """None where AWS's anomalies are not asked for."""
     bedrock_log: BedrockLogConfig | None
     """None where Bedrock's log is not metered."""
