@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache, partial
@@ -19,20 +19,28 @@ from typing import Any, Literal
 
 from lambdas import definitions_file
 from lambdas.clients import client
-from lambdas.watch_budgets.rung_alert import rung_alert
+from lambdas.watch_budgets.rung_alert import rung_alert, without_order
 from lambdas.watch_budgets.settings import Settings
-from spendfuse.alerts.alert import alert_from_json
+from spendfuse.alerts.alert import Alert, alert_from_json
 from spendfuse.budget import Budget, Limits
 from spendfuse.clock import utc_now
 from spendfuse.definitions import Definitions
 from spendfuse.errors import InputError, SpendfuseError
 from spendfuse.fuse.dynamodb import DynamoFuse
-from spendfuse.fuse_state import FuseState
-from spendfuse.ledger.dynamodb import DynamoLedger, FiredRung
+from spendfuse.fuse_state import Allowance, FuseState
+from spendfuse.ledger.posting import Delta
+from spendfuse.ledger.dynamodb import DynamoLedger
 from spendfuse.ledger.dynamodb_overrides import DynamoOverrides
 from spendfuse.ledger.pack import LATEST_USAGE
-from spendfuse.ledger.posting import Delta
-from spendfuse.ledger.rungs import DueRung, RungKey, due_rungs
+from spendfuse.ledger.rungs import (
+    DueRung,
+    FiredRung,
+    RungHistory,
+    RungKey,
+    Sighting,
+    due_rungs,
+    first_sighting,
+)
 from spendfuse.period import Period
 
 logger = logging.getLogger(__name__)
@@ -76,6 +84,30 @@ class LimitsInForce:
             logger.error("apps can't see the deployed budgets: %s", error)  # noqa: TRY400
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What there is to see of one budget in one period."""
+
+    budget: Budget
+    """With the limit in force."""
+    period: Period
+    spent: Delta
+    history: RungHistory
+    allowance: Allowance | None
+    sighting: Sighting
+
+    def due(self) -> list[DueRung]:
+        return self._due_beside(self.history.keys)
+
+    def trips(self, key: RungKey, now: datetime) -> bool:
+        """Whether a rung that has fired would trip now too, were it not for that."""
+        still_due = self._due_beside(self.history.keys - {key})
+        return now < self.period.end and any(e.key == key and e.rung.trips for e in still_due)
+
+    def _due_beside(self, fired: Collection[RungKey]) -> list[DueRung]:
+        return due_rungs(self.budget, self.spent.nano_usd, fired, self.allowance, self.sighting)
+
+
 @dataclass(frozen=True)
 class WatchBudgets:
     """Fires what is due, and publishes what is still pending."""
@@ -105,33 +137,66 @@ class WatchBudgets:
     ) -> list[Callable[[], None]]:
         """Return what is to be published, what trips first; each may fail without the others."""
         try:
-            fired = self.ledger.fired(budget.name, period.key)
-            spent = self.ledger.total(budget.name, period.key)
+            look = self._look(budget, period, state)
         except Exception as error:
             logger.exception("budget %s in %s was not checked", budget.name, period.key)
             failures.append(error)
             return []
-        allowance = state.allowance(budget.name, period.key)
-        due = due_rungs(budget, spent.nano_usd, {each.key for each in fired}, allowance)
-        due.sort(key=lambda each: not each.rung.trips)
+        due = sorted(look.due(), key=lambda each: not each.rung.trips)
         return [
-            *(partial(self._fire, each, budget, period, spent) for each in due),
-            *(partial(self._resend, each, budget, period) for each in self._stuck(fired)),
+            *(partial(self._fire, each, look) for each in due),
+            *(partial(self._resend, each, look) for each in self._stuck(look.history)),
         ]
 
-    def _stuck(self, fired: list[FiredRung]) -> list[FiredRung]:
+    def _look(self, budget: Budget, period: Period, state: FuseState) -> Look:
+        history = self.ledger.rungs.history(budget.name, period.key)
+        if period.end <= self.now() and history.last_limit_nano_usd is not None:
+            # A limit that was set since is about the days to come.
+            budget = replace(budget, limit_nano_usd=history.last_limit_nano_usd)
+        spent = self.ledger.total(budget.name, period.key)
+        return Look(
+            budget=budget,
+            period=period,
+            spent=spent,
+            history=history,
+            allowance=state.allowance(budget.name, period.key),
+            sighting=self._sighting(budget, period, spent, history),
+        )
+
+    def _sighting(
+        self, budget: Budget, period: Period, spent: Delta, history: RungHistory
+    ) -> Sighting:
+        """Return how the limit was first seen in the period: just now, if there is no row of it."""
+        rungs, limit_nano_usd = self.ledger.rungs, budget.limit_nano_usd
+        known = history.sighting(limit_nano_usd)
+        if known is None:
+            found = first_sighting(budget, spent.nano_usd, history, self.now())
+            if rungs.sight(budget.name, period.key, found):
+                return found
+            # Another watcher saw it first, perhaps at a lower spend: what that one found holds.
+            return rungs.history(budget.name, period.key).sighting(limit_nano_usd) or found
+        if known.turn < history.last_turn:
+            rungs.return_to(budget.name, period.key, limit_nano_usd, history.last_turn + 1)
+        return known
+
+    def _stuck(self, history: RungHistory) -> list[FiredRung]:
         now = self.now()
         return [
             each
-            for each in fired
+            for each in history.fired
             if each.status == "pending" and now - each.fired_at > _PENDING_IS_STUCK_AFTER
         ]
 
-    def _resend(self, stuck: FiredRung, budget: Budget, period: Period) -> None:
-        logger.warning("rung %s of %s was still pending", stuck.key, budget.name)
-        self._send(budget, period, stuck.key, stuck.alert)
+    def _resend(self, stuck: FiredRung, look: Look) -> None:
+        logger.warning("rung %s of %s was still pending", stuck.key, look.budget.name)
+        alert = alert_from_json(stuck.alert)
+        if alert.trip is not None and not look.trips(stuck.key, self.now()):
+            logger.warning("rung %s of %s trips no more", stuck.key, look.budget.name)
+            alert = without_order(alert, look.budget, look.spent)
+        self._send(look, stuck.key, alert)
 
-    def _fire(self, due: DueRung, budget: Budget, period: Period, spent: Delta) -> None:
+    def _fire(self, due: DueRung, look: Look) -> None:
+        budget, period = look.budget, look.period
         dearest_keys = (
             self.ledger.dearest_keys(budget.name, period.key, most=_KEYS_IN_AN_ORDER)
             if due.rung.trips
@@ -141,18 +206,18 @@ class WatchBudgets:
             due,
             budget,
             period,
-            spent,
+            look.spent,
             definitions=self.definitions,
             dearest_keys=dearest_keys,
             now=self.now(),
-        ).to_json()
-        if self.ledger.fire(budget.name, period.key, due.key, alert, self.now()):
-            self._send(budget, period, due.key, alert)
+        )
+        if self.ledger.rungs.fire(budget.name, period.key, due.key, alert.to_json(), self.now()):
+            self._send(look, due.key, alert)
 
-    def _send(self, budget: Budget, period: Period, key: RungKey, alert: str) -> None:
-        self.publish(alert, "trips" if alert_from_json(alert).trip else "alerts")
-        self.ledger.mark_sent(budget.name, period.key, key)
-        logger.info("rung %s of %s in %s rang", key, budget.name, period.key)
+    def _send(self, look: Look, key: RungKey, alert: Alert) -> None:
+        self.publish(alert.to_json(), "trips" if alert.trip else "alerts")
+        self.ledger.rungs.mark_sent(look.budget.name, look.period.key, key)
+        logger.info("rung %s of %s in %s rang", key, look.budget.name, look.period.key)
 
 
 def _attempt(work: Callable[[], None], failures: list[Exception]) -> None:

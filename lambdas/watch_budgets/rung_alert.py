@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from spendfuse.alerts.alert import Alert, Severity
@@ -46,6 +47,13 @@ def rung_alert(
     )
 
 
+def without_order(alert: Alert, budget: Budget, spent: Delta) -> Alert:
+    """Return an alert whose order came to nothing before it was sent: it informs all the same."""
+    used, limit = display_usd(spent.nano_usd), display_usd(budget.limit_nano_usd)
+    why = f"The fuse is not tripped for this any more: by now {used} of {limit} is spent"
+    return replace(alert, trip=None, details=(*alert.details, why))
+
+
 def _severity(percent: int) -> Severity:
     if percent >= _CRITICAL_FROM:
         return "critical"
@@ -61,6 +69,9 @@ def _headline(due: DueRung, budget: Budget, period: Period) -> str:
 
 def _details(due: DueRung, spent: Delta, dearest_keys: tuple[KeySpend, ...]) -> tuple[str, ...]:
     details = [f"{spent.requests:,} requests so far"]
+    if due.passed:
+        percents = ", ".join(f"{percent} %" for percent in due.passed)
+        details.append(f"{percents} of this limit {'is' if len(due.passed) == 1 else 'are'} passed")
     if spent.unpriced:
         details.append(f"{spent.unpriced:,} of them could not be priced and are not in the sum")
     if dearest_keys and due.rung.trips:

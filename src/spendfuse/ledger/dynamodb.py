@@ -5,20 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from spendfuse.clock import parse_utc, utc_text
+from spendfuse.clock import utc_text
 from spendfuse.errors import UnavailableError
 from spendfuse.fuse_state import KeySpend
 from spendfuse.ledger import rows
 from spendfuse.ledger.pack import Pack
 from spendfuse.ledger.post_packs import PostPacks
 from spendfuse.ledger.posting import Delta, ItemKey, Posting, share_of
-from spendfuse.ledger.rungs import RungKey
+from spendfuse.ledger.rung_store import RungStore
 from spendfuse.ledger.table import ConditionsFailedError, ConflictError, Item, WriteRefusedError
 
 # An item holds 400 KB at most.
@@ -102,24 +101,15 @@ class DynamoTable:
         return answer
 
 
-@dataclass(frozen=True, slots=True)
-class FiredRung:
-    key: RungKey
-    status: str
-    """``pending`` until its alert was published, then ``sent``."""
-    alert: str
-    """The alert as JSON text, as it was first written."""
-    fired_at: datetime
-
-
 class DynamoLedger:
-    """Counts packs, and remembers which rungs have fired."""
+    """Counts packs; its ``rungs`` remembers which rungs have fired."""
 
     def __init__(
         self, client: Any, table: str, *, sleep: Callable[[float], None] = time.sleep
     ) -> None:
         self._table = DynamoTable(client, table)
         self._post_packs = PostPacks(self._table, sleep)
+        self.rungs = RungStore(self._table)
 
     def post(self, postings: Sequence[Posting], now: datetime) -> int:
         """Count each pack once, however large it is, and return how many were new.
@@ -174,29 +164,6 @@ class DynamoLedger:
         ]
         return tuple(sorted(spends, key=lambda each: (-each.nano_usd, each.key_id))[:most])
 
-    def fired(self, budget: str, period: str) -> list[FiredRung]:
-        """Return the rungs that fired in the period."""
-        return [_fired_rung(row) for row in self._table.query(f"rungs#{budget}#{period}")]
-
-    def fire(self, budget: str, period: str, key: RungKey, alert: str, now: datetime) -> bool:
-        """Write down that a rung fires, its alert pending; False if it had fired before."""
-        item = {
-            **rows.rung_key(budget, period, key),
-            "status": {"S": "pending"},
-            "alert": {"S": alert},
-            "fired_at": {"S": utc_text(now)},
-        }
-        return self._table.write_if("put_item", Item=item, ConditionExpression=rows.NEW)
-
-    def mark_sent(self, budget: str, period: str, key: RungKey) -> None:
-        """Write down that a fired rung's alert is on its topic."""
-        self._table.update(
-            Key=rows.rung_key(budget, period, key),
-            UpdateExpression="SET #status = :sent",
-            ExpressionAttributeNames={"#status": "status"},
-            ExpressionAttributeValues={":sent": {"S": "sent"}},
-        )
-
 
 class _ConditionFailedError(Exception):
     pass
@@ -237,16 +204,6 @@ def _cut(text: str, most_bytes: int) -> str:
 
 def _code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
-
-
-def _fired_rung(row: Item) -> FiredRung:
-    percent, limit_nano_usd, allowance = (int(part) for part in row["sk"]["S"].split("#"))
-    return FiredRung(
-        key=RungKey(percent, limit_nano_usd, allowance),
-        status=row["status"]["S"],
-        alert=row["alert"]["S"],
-        fired_at=parse_utc(row["fired_at"]["S"]),
-    )
 
 
 def _number(item: Item, name: str) -> int:

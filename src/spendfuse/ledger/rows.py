@@ -8,6 +8,7 @@ pk                              sk                                      holds
 ``pack#<pack id>``              ``marker``                              that it was counted
 ``pack#<pack id>``              ``chunk#<n>``, ``plan#<digest>#<n>``    of a large one: see below
 ``rungs#<budget>#<period>``     ``<percent>#<limit>#<allowance>``       that it fired
+``rungs#<budget>#<period>``     ``limit#<limit>``                       how it was first seen
 ``quarantine#<day>``            ``<pack id>#<position>``                a rejected record
 ``budgets``                     ``definitions``                         what is deployed
 ``budgets``                     ``override#<budget>#<value>``           a limit set since
@@ -31,6 +32,7 @@ from spendfuse.ledger.table import Item
 MARKERS_KEPT = LATEST_USAGE
 """As long as usage may be late, so no pack outlives its marker."""
 NEW = "attribute_not_exists(pk)"
+SIGHTING = "limit#"
 _ADD = "ADD nano_usd :nano_usd, requests :requests, unpriced :unpriced"
 
 
@@ -40,6 +42,10 @@ def counter_key(key: ItemKey) -> Item:
 
 def rung_key(budget: str, period: str, key: RungKey) -> Item:
     return {"pk": {"S": f"rungs#{budget}#{period}"}, "sk": {"S": str(key)}}
+
+
+def sighting_key(budget: str, period: str, limit_nano_usd: int) -> Item:
+    return {"pk": {"S": f"rungs#{budget}#{period}"}, "sk": {"S": f"{SIGHTING}{limit_nano_usd}"}}
 
 
 def pack_key(pack_id: str, sk: str = "marker") -> Item:

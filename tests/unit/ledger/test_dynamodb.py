@@ -18,11 +18,9 @@ from spendfuse.fuse_state import KeySpend
 from spendfuse.ledger.dynamodb import DynamoLedger
 from spendfuse.ledger.pack import Pack, read_pack
 from spendfuse.ledger.posting import Delta, posting
-from spendfuse.ledger.rungs import RungKey
 
 ROOT = Budget("llm", 10**12, "month", ())
 SEARCH = Budget("search", 10**12, "day", (), {"team": "search"})
-KEY = RungKey(80, 10**12)
 
 
 class FailingClient:
@@ -214,13 +212,3 @@ def test_a_pack_that_aws_refuses_holds_up_none_beside_it(ledger: DynamoLedger) -
         )
 
     assert ledger.total("llm", "2026-11").requests == 2
-
-
-def test_a_rung_fires_once_and_is_pending_until_it_is_sent(ledger: DynamoLedger) -> None:
-    assert ledger.fire("llm", "2026-11", KEY, "first", NOW)
-    assert not ledger.fire("llm", "2026-11", KEY, "second", NOW)
-    (fired,) = ledger.fired("llm", "2026-11")
-    assert (fired.key, fired.status, fired.alert, fired.fired_at) == (KEY, "pending", "first", NOW)
-
-    ledger.mark_sent("llm", "2026-11", KEY)
-    assert ledger.fired("llm", "2026-11")[0].status == "sent"
