@@ -1,7 +1,8 @@
-"""The CDK app: reads the ``spendfuse`` block of cdk.json and makes its four stacks."""
+"""The CDK app: reads the ``spendfuse`` block of cdk.json and makes its stacks."""
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from stacks.asset import lambda_asset
 from stacks.budgets import BudgetsStack
 from stacks.fuse import FuseStack
 from stacks.ledger import LedgerStack
+from stacks.monitoring import MonitoringStack
 from stacks.nag import check_with_nag
+from stacks.watched import Watched
 
 CONTEXT_KEYS = ("spendfuse", "stage", "monthly_limit_usd")
 
@@ -41,7 +44,7 @@ def add_stacks(app: App, config: Config) -> None:
             fuse=config.definitions.fuse,
             topics=alerts.topics,
         )
-        LedgerStack(
+        ledger = LedgerStack(
             app,
             f"{name}-ledger",
             deployment=name,
@@ -49,6 +52,16 @@ def add_stacks(app: App, config: Config) -> None:
             topics=alerts.topics,
             fuse_table=fuse.table,
             bedrock_log=bedrock_log,
+        )
+        MonitoringStack(
+            app,
+            f"{name}-monitoring",
+            deployment=name,
+            topics=alerts.topics,
+            watched=_watched(alerts, fuse, ledger),
+            budgets=config.definitions.budgets,
+            figures=config.alarms,
+            mails=bool(config.emails),
         )
         # CDK refuses a stack without resources.
         if config.aws_budgets:
@@ -60,6 +73,29 @@ def add_stacks(app: App, config: Config) -> None:
             )
     for key, value in config.tags.items():
         Tags.of(app).add(key, value)
+
+
+def _watched(alerts: AlertsStack, fuse: FuseStack, ledger: LedgerStack) -> Watched:
+    """Return the parts that alarms and the dashboard look at."""
+    meter_bedrock = ledger.meter_bedrock
+    topics = alerts.topics
+    return Watched(
+        functions={
+            "record_usage": ledger.record_usage,
+            "watch_budgets": ledger.watch_budgets,
+            "notify": alerts.notify,
+            "trip_fuse": fuse.trip_fuse,
+        },
+        removable={"meter_bedrock": meter_bedrock} if meter_bedrock else {},
+        queues={"usage": ledger.queue, "notify": alerts.queue, "trip": fuse.queue},
+        topics={"alerts": topics.alerts, "trips": topics.trips, "mail": topics.mail},
+        tables={
+            "ledger": ledger.table,
+            "guard": ledger.guard_table,
+            "fuse": fuse.table,
+            "incidents": alerts.incidents,
+        },
+    )
 
 
 def _bedrock_files(bedrock_log: BedrockLogConfig) -> dict[str, str]:
@@ -80,7 +116,9 @@ def run(app: App) -> int:
     try:
         add_stacks(app, load(context))
         check_with_nag(app)
-        for warning in preflight.check(Path(app.synth().directory)):
+        # The CDK CLI says where stacks go that name no region; synth makes the same bytes for all.
+        region = os.environ.get("CDK_DEFAULT_REGION")
+        for warning in preflight.check(Path(app.synth().directory), region=region):
             print(warning, file=sys.stderr)  # noqa: T201
     except SettingsError as error:
         print(error, file=sys.stderr)  # noqa: T201 (this is the app's one way to speak)

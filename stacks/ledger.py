@@ -64,15 +64,16 @@ class LedgerStack(Stack):
         self._wake_every_minute()
         self.app_policy = self._app_policy(fuse_table)
         self._outputs(deployment)
+        self.meter_bedrock: Function | None = None
         if bedrock_log:
-            BedrockMeter(
+            self.meter_bedrock = BedrockMeter(
                 self,
                 "Bedrock",
                 deployment=deployment,
                 asset=asset,
                 log=bedrock_log,
                 usage_queue=self.queue,
-            )
+            ).meter
 
     def _guard_table(self) -> RetainedTable:
         table = RetainedTable(self, "GuardTable")

@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from aws_cdk import aws_dynamodb as dynamodb
-from aws_cdk import aws_sns as sns
+from aws_cdk import Stack
+from constructs import Construct
 
-from stacks.function import Function
-from stacks.queue import QueueWithDeadLetters
+from spendfuse.budget import Budget
+from stacks.alarm_figures import AlarmFigures
+from stacks.alarms import Alarms
+from stacks.topics import Topics
+from stacks.watched import Watched
 
 
-@dataclass(frozen=True, slots=True)
-class Watched:
-    """The toolkit's own parts, by their names in alarms and on the dashboard."""
+class MonitoringStack(Stack):
+    """What looks at the ledger's metrics, and at the functions, queues and topics themselves."""
 
-    functions: Mapping[str, Function]
-    """``record_usage``, ``watch_budgets``, ``publish_gauges``, ``notify``, ``trip_fuse``."""
-    queues: Mapping[str, QueueWithDeadLetters]
-    """``usage``, ``notify``, ``trip``."""
-    topics: Mapping[str, sns.ITopic]
-    """``alerts``, ``trips``, ``mail``."""
-    tables: Mapping[str, dynamodb.ITable]
-    """``ledger``, ``guard``, ``fuse``, ``incidents``."""
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        deployment: str,
+        topics: Topics,
+        watched: Watched,
+        budgets: Sequence[Budget],
+        figures: AlarmFigures,
+        mails: bool,
+    ) -> None:
+        super().__init__(
+            scope, construct_id, description="spendfuse: alarms, and the dashboard of all of it"
+        )
+        self.alarms = Alarms(
+            self,
+            "Alarms",
+            deployment=deployment,
+            topics=topics,
+            watched=watched,
+            budgets=budgets,
+            figures=figures,
+            mails=mails,
+        )

@@ -59,7 +59,7 @@ def test_two_synths_give_the_same_bytes_wherever_they_run_and_say_nothing(tmp_pa
     assert list(temporary.iterdir()) == []
     assert sorted(name for name in here if name.endswith(".template.json")) == [
         f"{shipped['spendfuse']['name']}-{stack}.template.json"
-        for stack in ("alerts", "budgets", "fuse", "ledger")
+        for stack in ("alerts", "budgets", "fuse", "ledger", "monitoring")
     ]
 
 

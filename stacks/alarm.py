@@ -1,0 +1,123 @@
+"""One alarm: when it rings, what it says of itself, and who hears it.
+
+An alarm tells people when its state changes, and never again until it changes back. So each
+trigger says what the absence of data means, and none of them rings before there was any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_sns as sns
+from constructs import Construct
+
+KEEP_STATE = cloudwatch.TreatMissingData.IGNORE
+"""No data is no news: the state stays as it was. CloudWatch's own default would forget it."""
+NOTHING_WRONG = cloudwatch.TreatMissingData.NOT_BREACHING
+"""For what is only measured when it happens."""
+ALARMING = cloudwatch.TreatMissingData.BREACHING
+"""For what never stops by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """Rings when ``enough`` of the last ``of_last`` periods of the metric are beyond a figure."""
+
+    metric: cloudwatch.IMetric
+    comparison: cloudwatch.ComparisonOperator
+    figure: Decimal | int
+    without_data: cloudwatch.TreatMissingData
+    enough: int = 1
+    of_last: int = 1
+
+
+def above(
+    metric: cloudwatch.IMetric,
+    figure: Decimal | int,
+    *,
+    without_data: cloudwatch.TreatMissingData,
+    enough: int = 1,
+    of_last: int = 1,
+) -> Trigger:
+    greater = cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD
+    return Trigger(metric, greater, figure, without_data, enough, of_last)
+
+
+def at_least(
+    metric: cloudwatch.IMetric,
+    figure: Decimal | int,
+    *,
+    without_data: cloudwatch.TreatMissingData,
+    enough: int = 1,
+    of_last: int = 1,
+) -> Trigger:
+    reached = cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD
+    return Trigger(metric, reached, figure, without_data, enough, of_last)
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """What an alarm is called, and what it says to whoever is woken by it."""
+
+    name: str
+    """Kebab case; its runbook has the same name."""
+    says: str
+    """One sentence: what it means when it rings."""
+    part: str = ""
+    """Of what, where there are several."""
+    critical: bool = False
+
+    @property
+    def construct_id(self) -> str:
+        return self.name.title().replace("-", "") + self.part
+
+    def full_name(self, deployment: str) -> str:
+        return "-".join(each for each in (deployment, self.name, self.part) if each)
+
+    def description(self, runbooks: str) -> str:
+        """Return the text that ``spendfuse.alerts.translation`` reads the severity from."""
+        severity = ["Severity: critical"] if self.critical else []
+        return "\n".join([self.says, *severity, f"Runbook: {runbooks}/{self.name}.md"])
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmMaker:
+    """Makes one deployment's alarms."""
+
+    deployment: str
+    runbooks: str
+    topic: sns.ITopic
+
+    def make(
+        self,
+        scope: Construct,
+        naming: Naming,
+        trigger: Trigger,
+        *,
+        topics: Sequence[sns.ITopic] | None = None,
+    ) -> cloudwatch.Alarm:
+        """Return an alarm that tells ``topics``, by default people, of its going on and off."""
+        alarm = cloudwatch.Alarm(
+            scope,
+            naming.construct_id,
+            alarm_name=naming.full_name(self.deployment),
+            alarm_description=naming.description(self.runbooks),
+            metric=trigger.metric,
+            comparison_operator=trigger.comparison,
+            # CloudWatch's thresholds are floats; nothing is counted with them.
+            threshold=float(trigger.figure),
+            evaluation_periods=trigger.of_last,
+            datapoints_to_alarm=trigger.enough,
+            treat_missing_data=trigger.without_data,
+        )
+        self.tell(alarm, topics)
+        return alarm
+
+    def tell(self, alarm: cloudwatch.AlarmBase, topics: Sequence[sns.ITopic] | None = None) -> None:
+        for topic in (self.topic,) if topics is None else topics:
+            alarm.add_alarm_action(actions.SnsAction(topic))
+            alarm.add_ok_action(actions.SnsAction(topic))

@@ -1,0 +1,36 @@
+"""All alarms of a deployment: on what is spent, and on spendfuse itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aws_cdk import aws_cloudwatch as cloudwatch
+from constructs import Construct
+
+from spendfuse.budget import Budget
+from stacks.alarm import AlarmMaker
+from stacks.alarm_figures import AlarmFigures
+from stacks.spend_alarms import SpendAlarms
+from stacks.topics import Topics
+from stacks.watched import Watched
+
+
+class Alarms(Construct):
+    """``all`` of them, those that tell people and those that a composite one speaks for."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        deployment: str,
+        topics: Topics,
+        watched: Watched,
+        budgets: Sequence[Budget],
+        figures: AlarmFigures,
+        mails: bool,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        maker = AlarmMaker(deployment, figures.runbooks, topics.alerts)
+        spend = SpendAlarms(self, "Spend", maker=maker, budgets=budgets, figures=figures)
+        self.all: tuple[cloudwatch.IAlarm, ...] = tuple(spend.all)
