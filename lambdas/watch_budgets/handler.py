@@ -96,13 +96,16 @@ class Look:
     allowance: Allowance | None
     sighting: Sighting
 
-    def due(self) -> list[DueRung]:
-        return self._due_beside(self.history.keys)
+    over: bool
+    """Whether the period is; nothing trips in it then."""
 
-    def trips(self, key: RungKey, now: datetime) -> bool:
-        """Whether a rung that has fired would trip now too, were it not for that."""
-        still_due = self._due_beside(self.history.keys - {key})
-        return now < self.period.end and any(e.key == key and e.rung.trips for e in still_due)
+    def due(self) -> list[DueRung]:
+        return self._due_beside(self.history.spent_keys(self.budget, over=self.over))
+
+    def still_trips(self, key: RungKey) -> bool:
+        """Whether a rung whose order is pending would give it now too."""
+        due = self._due_beside(self.history.keys - {key})
+        return not self.over and any(each.key == key and each.rung.trips for each in due)
 
     def _due_beside(self, fired: Collection[RungKey]) -> list[DueRung]:
         return due_rungs(self.budget, self.spent.nano_usd, fired, self.allowance, self.sighting)
@@ -150,7 +153,8 @@ class WatchBudgets:
 
     def _look(self, budget: Budget, period: Period, state: FuseState) -> Look:
         history = self.ledger.rungs.history(budget.name, period.key)
-        if period.end <= self.now() and history.last_limit_nano_usd is not None:
+        over = period.end <= self.now()
+        if over and history.last_limit_nano_usd is not None:
             # A limit that was set since is about the days to come.
             budget = replace(budget, limit_nano_usd=history.last_limit_nano_usd)
         spent = self.ledger.total(budget.name, period.key)
@@ -161,6 +165,7 @@ class WatchBudgets:
             history=history,
             allowance=state.allowance(budget.name, period.key),
             sighting=self._sighting(budget, period, spent, history),
+            over=over,
         )
 
     def _sighting(
@@ -190,7 +195,7 @@ class WatchBudgets:
     def _resend(self, stuck: FiredRung, look: Look) -> None:
         logger.warning("rung %s of %s was still pending", stuck.key, look.budget.name)
         alert = alert_from_json(stuck.alert)
-        if alert.trip is not None and not look.trips(stuck.key, self.now()):
+        if alert.trip is not None and not look.still_trips(stuck.key):
             logger.warning("rung %s of %s trips no more", stuck.key, look.budget.name)
             alert = without_order(alert, look.budget, look.spent)
         self._send(look, stuck.key, alert)
@@ -211,12 +216,16 @@ class WatchBudgets:
             dearest_keys=dearest_keys,
             now=self.now(),
         )
-        if self.ledger.rungs.fire(budget.name, period.key, due.key, alert.to_json(), self.now()):
+        fired = FiredRung(
+            due.key, "pending", alert.to_json(), self.now(), orders=alert.trip is not None
+        )
+        if self.ledger.rungs.fire(budget.name, period.key, fired):
             self._send(look, due.key, alert)
 
     def _send(self, look: Look, key: RungKey, alert: Alert) -> None:
-        self.publish(alert.to_json(), "trips" if alert.trip else "alerts")
-        self.ledger.rungs.mark_sent(look.budget.name, look.period.key, key)
+        orders = alert.trip is not None
+        self.publish(alert.to_json(), "trips" if orders else "alerts")
+        self.ledger.rungs.mark_sent(look.budget.name, look.period.key, key, orders=orders)
         logger.info("rung %s of %s in %s rang", key, look.budget.name, look.period.key)
 
 

@@ -7,7 +7,6 @@ that fired, and one for each limit that was in force.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Any, Protocol
 
 from spendfuse.clock import parse_utc, utc_text
@@ -51,23 +50,33 @@ class RungStore:
                 fired.append(_fired_rung(row))
         return RungHistory(tuple(fired), tuple(sightings))
 
-    def fire(self, budget: str, period: str, key: RungKey, alert: str, now: datetime) -> bool:
-        """Write down that a rung fires, its alert pending; False if it had fired before."""
-        item = {
-            **rows.rung_key(budget, period, key),
-            "status": {"S": "pending"},
-            "alert": {"S": alert},
-            "fired_at": {"S": utc_text(now)},
-        }
-        return self._table.write_if("put_item", Item=item, ConditionExpression=rows.NEW)
+    def fire(self, budget: str, period: str, fired: FiredRung) -> bool:
+        """Write down that a rung fires; False if it had fired before.
 
-    def mark_sent(self, budget: str, period: str, key: RungKey) -> None:
-        """Write down that a fired rung's alert is on its topic."""
+        An order replaces an alert that had none: the one before it only informed.
+        """
+        condition: Item = {"ConditionExpression": rows.NEW}
+        if fired.orders:
+            condition = {
+                "ConditionExpression": f"{rows.NEW} OR orders = :no",
+                "ExpressionAttributeValues": {":no": {"BOOL": False}},
+            }
+        item = {
+            **rows.rung_key(budget, period, fired.key),
+            "status": {"S": fired.status},
+            "alert": {"S": fired.alert},
+            "fired_at": {"S": utc_text(fired.fired_at)},
+            "orders": {"BOOL": fired.orders},
+        }
+        return self._table.write_if("put_item", Item=item, **condition)
+
+    def mark_sent(self, budget: str, period: str, key: RungKey, *, orders: bool) -> None:
+        """Write down that a fired rung's alert is on its topic, with its order or without."""
         self._table.update(
             Key=rows.rung_key(budget, period, key),
-            UpdateExpression="SET #status = :sent",
+            UpdateExpression="SET #status = :sent, orders = :orders",
             ExpressionAttributeNames={"#status": "status"},
-            ExpressionAttributeValues={":sent": {"S": "sent"}},
+            ExpressionAttributeValues={":sent": {"S": "sent"}, ":orders": {"BOOL": orders}},
         )
 
     def sight(self, budget: str, period: str, sighting: Sighting) -> bool:
@@ -101,6 +110,7 @@ def _fired_rung(row: Item) -> FiredRung:
         status=row["status"]["S"],
         alert=row["alert"]["S"],
         fired_at=parse_utc(row["fired_at"]["S"]),
+        orders=row.get("orders", {}).get("BOOL", True),
     )
 
 

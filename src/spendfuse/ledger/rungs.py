@@ -38,6 +38,9 @@ class FiredRung:
     alert: str
     """The alert as JSON text, as it was first written."""
     fired_at: datetime
+    orders: bool = True
+    """Whether its alert has an order to the fuse; an older row, that does not say, counts as one
+    that has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,17 @@ class RungHistory:
         if self.fired:
             return max(self.fired, key=lambda each: each.fired_at).key.limit_nano_usd
         return None
+
+    def spent_keys(self, budget: Budget, *, over: bool) -> frozenset[RungKey]:
+        """Return the rungs that need not fire any more.
+
+        A rung that trips has fired once it gave its order: not if it only informed so far, or its
+        order was withdrawn. In a period that is over nothing trips.
+        """
+        tripping = {rung.percent for rung in budget.ladder if rung.trips and not over}
+        return frozenset(
+            each.key for each in self.fired if each.orders or each.key.percent not in tripping
+        )
 
     def sighting(self, limit_nano_usd: int) -> Sighting | None:
         """Return the sighting of that limit, if it was seen in this period."""
