@@ -13,6 +13,8 @@ from spendfuse.sandbox.mends import (
     cloudformation,
     cloudwatch,
     cloudwatch_logs,
+    cloudwatch_stacks,
+    cost_explorer,
     event_sources,
     lambda_runtime,
     sns,
@@ -26,6 +28,8 @@ def apply(folder: Folder, running: Running) -> None:
     cloudformation.mend()
     cloudwatch.mend()
     cloudwatch_logs.mend()
+    cloudwatch_stacks.mend()
+    cost_explorer.mend()
     event_sources.mend()
     lambda_runtime.mend(folder.temporary / "runtime")
     sns.mend(smtp_port=running.smtp_port)
