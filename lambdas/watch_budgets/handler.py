@@ -28,7 +28,7 @@ from spendfuse.definitions import Definitions
 from spendfuse.errors import InputError, SpendfuseError
 from spendfuse.fuse.dynamodb import DynamoFuse
 from spendfuse.fuse_state import Allowance, FuseState
-from spendfuse.ledger.posting import Delta
+from spendfuse.ledger.counters import Delta
 from spendfuse.ledger.dynamodb import DynamoLedger
 from spendfuse.ledger.dynamodb_overrides import DynamoOverrides
 from spendfuse.ledger.pack import LATEST_USAGE

@@ -9,7 +9,7 @@ from spendfuse.alerts.alert import Alert, Severity
 from spendfuse.budget import Budget
 from spendfuse.definitions import Definitions
 from spendfuse.fuse_state import KeySpend, TripOrder
-from spendfuse.ledger.posting import Delta
+from spendfuse.ledger.counters import Delta
 from spendfuse.ledger.rungs import DueRung
 from spendfuse.money import display_usd
 from spendfuse.period import Period

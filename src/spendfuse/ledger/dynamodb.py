@@ -14,14 +14,18 @@ from spendfuse.clock import utc_text
 from spendfuse.errors import UnavailableError
 from spendfuse.fuse_state import KeySpend
 from spendfuse.ledger import rows
+from spendfuse.ledger.counters import Delta, ItemKey
 from spendfuse.ledger.pack import Pack
 from spendfuse.ledger.post_packs import PostPacks
-from spendfuse.ledger.posting import Delta, ItemKey, Posting, share_of
+from spendfuse.ledger.posting import Posting, share_of
 from spendfuse.ledger.rung_store import RungStore
 from spendfuse.ledger.table import ConditionsFailedError, ConflictError, Item, WriteRefusedError
 
 # An item holds 400 KB at most.
 _REASON_BYTES, _RECORD_BYTES = 1_000, 300_000
+_MOST_BATCHED = 25
+"""AWS's limit for one BatchWriteItem call."""
+_BATCH_ATTEMPTS = 6
 _CONDITION = "ConditionalCheckFailed"
 _RETRIED = {
     "TransactionConflict",
@@ -42,9 +46,12 @@ _TRY_LATER = {
 class DynamoTable:
     """A ``Table`` in DynamoDB: every refusal of AWS becomes one of ours."""
 
-    def __init__(self, client: Any, name: str) -> None:
+    def __init__(
+        self, client: Any, name: str, *, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
         self._client = client
         self._name = name
+        self._sleep = sleep
 
     def get(self, key: Item) -> Item | None:
         item: Item | None = self._call("get_item", Key=key, ConsistentRead=True).get("Item")
@@ -57,6 +64,21 @@ class DynamoTable:
         """Delete the item; False if there was none."""
         answer = self._call("delete_item", Key=key, ReturnValues="ALL_OLD")
         return bool(answer.get("Attributes"))
+
+    def delete_all(self, keys: Sequence[Item]) -> None:
+        for start in range(0, len(keys), _MOST_BATCHED):
+            requests = [{"DeleteRequest": {"Key": key}} for key in keys[start:][:_MOST_BATCHED]]
+            self._batch_write(requests)
+
+    def _batch_write(self, requests: Sequence[Item]) -> None:
+        for attempt in range(_BATCH_ATTEMPTS):
+            with _our_errors():
+                answer = self._client.batch_write_item(RequestItems={self._name: requests})
+            requests = answer.get("UnprocessedItems", {}).get(self._name, [])
+            if not requests:
+                return
+            self._sleep(0.05 * 2**attempt)
+        raise UnavailableError(f"the ledger table left {len(requests)} rows undeleted; it is busy")
 
     def update(self, **request: Any) -> None:
         self._call("update_item", **request)
@@ -107,7 +129,7 @@ class DynamoLedger:
     def __init__(
         self, client: Any, table: str, *, sleep: Callable[[float], None] = time.sleep
     ) -> None:
-        self._table = DynamoTable(client, table)
+        self._table = DynamoTable(client, table, sleep=sleep)
         self._post_packs = PostPacks(self._table, sleep)
         self.rungs = RungStore(self._table)
 

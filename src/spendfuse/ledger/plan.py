@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from spendfuse.errors import InputError
-from spendfuse.ledger.posting import TOTAL, Delta, ItemKey
+from spendfuse.ledger.counters import TOTAL, Delta, ItemKey
 
 CHUNK_ITEMS = 99
 """The counters of one transaction, beside its marker."""

@@ -18,8 +18,9 @@ from typing import TypeVar
 
 from spendfuse.errors import InputError, UnavailableError
 from spendfuse.ledger import rows
+from spendfuse.ledger.counters import Delta, ItemKey, merged
 from spendfuse.ledger.plan import Chunk, chunks_of, written
-from spendfuse.ledger.posting import Delta, ItemKey, Posting, merged
+from spendfuse.ledger.posting import Posting
 from spendfuse.ledger.table import (
     ConditionsFailedError,
     ConflictError,

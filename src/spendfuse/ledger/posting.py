@@ -3,38 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from spendfuse.budget import Budget
+from spendfuse.ledger.counters import TOTAL, Delta, ItemKey
 from spendfuse.ledger.pack import Pack, UsageRecord, cut_id
-
-TOTAL = "total"
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class ItemKey:
-    """One counter: a budget's total of one period, or one API key's or one value's share of it."""
-
-    budget: str
-    period: str
-    share: str = TOTAL
-    """``total``, ``key#<API key id>``, or ``per#<value>`` of a budget ``per`` an attribute."""
-
-
-@dataclass(frozen=True, slots=True)
-class Delta:
-    """What is added to one counter."""
-
-    nano_usd: int = 0
-    requests: int = 0
-    unpriced: int = 0
-
-    def __add__(self, other: Delta) -> Delta:
-        return Delta(
-            self.nano_usd + other.nano_usd,
-            self.requests + other.requests,
-            self.unpriced + other.unpriced,
-        )
+from spendfuse.ledger.tally import Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +17,7 @@ class Posting:
 
     pack_id: str
     added: Mapping[ItemKey, Delta]
+    tally: Tally = field(default_factory=Tally)
 
 
 def posting(pack: Pack, budgets: Sequence[Budget]) -> Posting:
@@ -59,15 +34,6 @@ def deltas(records: Iterable[UsageRecord], budgets: Iterable[Budget]) -> dict[It
         for key in _keys(record, budgets):
             added[key] = added.get(key, Delta()) + delta
     return added
-
-
-def merged(parts: Iterable[Mapping[ItemKey, Delta]]) -> dict[ItemKey, Delta]:
-    """Return several packs' deltas as one."""
-    total: dict[ItemKey, Delta] = {}
-    for part in parts:
-        for key, delta in part.items():
-            total[key] = total.get(key, Delta()) + delta
-    return total
 
 
 def share_of(value: str) -> str:

@@ -12,6 +12,11 @@ pk                              sk                                      holds
 ``quarantine#<day>``            ``<pack id>#<position>``                a rejected record
 ``budgets``                     ``definitions``                         what is deployed
 ``budgets``                     ``override#<budget>#<value>``           a limit set since
+``log#shares``, ``log#series``  ``<time>#<digest of packs>#<n>``        a tally, until it is folded
+``fold#shares``,                ``plan``                                the last fold: its number,
+``fold#series``                                                         the rows that it takes
+``shares#<budget>#<period>``    ``<by>#<bucket>``                       a page of a book
+``series``                      ``state``                               the minutes of late
 ==============================  ======================================  =====================
 
 A pack that does not fit one transaction has its plan in its marker until all is counted; a plan
@@ -21,18 +26,22 @@ that does not fit one item goes on in ``plan#…``. Each chunk that was counted 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 
-from spendfuse.clock import utc_text
+from spendfuse.clock import parse_utc, utc_text
+from spendfuse.ledger.counters import Delta, ItemKey
 from spendfuse.ledger.pack import LATEST_USAGE
 from spendfuse.ledger.plan import WrittenPlan
-from spendfuse.ledger.posting import Delta, ItemKey
 from spendfuse.ledger.rungs import RungKey
 from spendfuse.ledger.table import Item
 
+Log = Literal["shares", "series"]
+"""Where tallies wait to be folded."""
 MARKERS_KEPT = LATEST_USAGE
 """As long as usage may be late, so no pack outlives its marker."""
 NEW = "attribute_not_exists(pk)"
 SIGHTING = "limit#"
+SERIES_KEY: Item = {"pk": {"S": "series"}, "sk": {"S": "state"}}
 _ADD = "ADD nano_usd :nano_usd, requests :requests, unpriced :unpriced"
 
 
@@ -50,6 +59,45 @@ def sighting_key(budget: str, period: str, limit_nano_usd: int) -> Item:
 
 def pack_key(pack_id: str, sk: str = "marker") -> Item:
     return {"pk": {"S": f"pack#{pack_id}"}, "sk": {"S": sk}}
+
+
+def log_pk(log: Log) -> str:
+    return f"log#{log}"
+
+
+def log_key(log: Log, sk: str) -> Item:
+    return {"pk": {"S": log_pk(log)}, "sk": {"S": sk}}
+
+
+def logged_at(sk: str) -> datetime:
+    """Return when a row of a log was written."""
+    return parse_utc(sk.partition("#")[0])
+
+
+def fold_key(log: Log) -> Item:
+    return {"pk": {"S": f"fold#{log}"}, "sk": {"S": "plan"}}
+
+
+def shares_pk(budget: str, period: str) -> str:
+    return f"shares#{budget}#{period}"
+
+
+def shares_key(budget: str, period: str, page: str) -> Item:
+    return {"pk": {"S": shares_pk(budget, period)}, "sk": {"S": page}}
+
+
+def logging(log: Log, now: datetime, digest: str, number: int, data: bytes) -> tuple[str, Item]:
+    """Return the write that leaves a part of a tally to be folded.
+
+    Args:
+        log: which.
+        now: the current time; rows are folded in its order.
+        digest: of what makes the transaction unlike all others: its packs, its chunk.
+        number: of the part, among those of its transaction.
+        data: the part.
+    """
+    sk = f"{utc_text(now)}#{digest}#{number:03d}"
+    return "Put", {"Item": {**log_key(log, sk), "data": {"B": data}}}
 
 
 def addition(key: ItemKey, delta: Delta) -> tuple[str, Item]:

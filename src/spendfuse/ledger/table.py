@@ -5,7 +5,7 @@ Keys and items are DynamoDB's own: ``{"pk": {"S": …}, …}``. ``ledger.dynamod
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from spendfuse.errors import UnavailableError
@@ -62,5 +62,25 @@ class Table(Protocol):
         Raises:
             ConditionsFailedError: and nothing else is wrong.
             UnavailableError: not certain to have been written.
+        """
+        ...
+
+    def query(self, pk: str, prefix: str = "") -> Iterable[Item]:
+        """Yield the items of ``pk`` in the order of ``sk``, read consistently, page by page.
+
+        Args:
+            pk: their partition.
+            prefix: what their ``sk`` begins with.
+
+        Raises:
+            UnavailableError: they could not be read, or not all of them.
+        """
+        ...
+
+    def delete_all(self, keys: Sequence[Item]) -> None:
+        """Delete these items, those that are there; in no order, and not as one.
+
+        Raises:
+            UnavailableError: not certain to have been deleted, all or some.
         """
         ...

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from spendfuse.ledger.posting import Delta
+from spendfuse.ledger.counters import Delta
 
 ShareBy = Literal["user", "model", "feature"]
 SeriesBy = Literal["", "model", "feature", "provider"]

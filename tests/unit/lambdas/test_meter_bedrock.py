@@ -17,9 +17,10 @@ from lambdas.meter_bedrock.settings import Settings
 from spendfuse.bedrock_rules import BedrockRules
 from spendfuse.budget import Budget
 from spendfuse.errors import InputError, SettingsError
+from spendfuse.ledger.counters import Delta
 from spendfuse.ledger.dynamodb import DynamoLedger
 from spendfuse.ledger.pack import read_pack
-from spendfuse.ledger.posting import Delta, posting
+from spendfuse.ledger.posting import posting
 from spendfuse.metering.price_book import PriceBook
 
 ROOT = Budget("llm", 10**12, "month", ())

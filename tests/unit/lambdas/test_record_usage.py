@@ -15,8 +15,8 @@ from lambdas.record_usage.handler import DeadLetters, RecordUsage
 from lambdas.record_usage.settings import Settings
 from spendfuse.budget import Budget
 from spendfuse.errors import SettingsError
+from spendfuse.ledger.counters import Delta
 from spendfuse.ledger.dynamodb import DynamoLedger
-from spendfuse.ledger.posting import Delta
 
 ROOT = Budget("llm", 10**12, "month", ())
 

@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from spendfuse.ledger.table import ConditionsFailedError, Item
 
-_CONDITION = re.compile(r"attribute_(not_)?exists\((\w+)\)")
+_EXISTS = re.compile(r"attribute_(not_)?exists\((\w+)\)")
+_COMPARED = re.compile(r"(\w+) (=|<) (:\w+)")
 _SET = re.compile(r"(?:^| )SET (\w+) = (:\w+)")
 _ADD = re.compile(r"(?:^ADD |, )(\w+) (:\w+)")
-_REMOVE = re.compile(r" REMOVE (.+)$")
+_REMOVE = re.compile(r"(?:^| )REMOVE (.+)$")
 
 
 class MemoryTable:
     """Takes a transaction wholly or not at all, as DynamoDB does."""
 
-    def __init__(self) -> None:
+    def __init__(self, page_size: int = 3) -> None:
+        self.page_size = page_size
         self.items: dict[tuple[str, str], dict[str, Any]] = {}
 
     def get(self, key: Item) -> Item | None:
@@ -29,6 +31,25 @@ class MemoryTable:
 
     def put(self, item: Item) -> None:
         self.items[_key(item)] = dict(item)
+
+    def query(self, pk: str, prefix: str = "") -> Iterator[Item]:
+        """Yield page by page: what is written meanwhile may be seen or not, as in DynamoDB."""
+        after = ""
+        while True:
+            found = sorted(
+                sk
+                for its_pk, sk in self.items
+                if its_pk == pk and sk.startswith(prefix) and sk > after
+            )
+            if not found:
+                return
+            page = [copy.deepcopy(self.items[pk, sk]) for sk in found[: self.page_size]]
+            after = page[-1]["sk"]["S"]
+            yield from page
+
+    def delete_all(self, keys: Sequence[Item]) -> None:
+        for key in keys:
+            self.items.pop(_key(key), None)
 
     def write_if(self, operation: str, **request: Any) -> bool:
         kind = {"put_item": "Put", "update_item": "Update"}[operation]
@@ -59,10 +80,12 @@ class MemoryTable:
     def _holds(self, key: Item, request: Item) -> bool:
         if "ConditionExpression" not in request:
             return True
-        match = _CONDITION.fullmatch(request["ConditionExpression"])
-        assert match is not None
-        is_there = match[2] in self.items.get(_key(key), {})
-        return is_there is not bool(match[1])
+        values = request.get("ExpressionAttributeValues", {})
+        item = self.items.get(_key(key), {})
+        return any(
+            all(_is_true(each, item, values) for each in alternative.split(" AND "))
+            for alternative in request["ConditionExpression"].split(" OR ")
+        )
 
     def _update(self, request: Item) -> None:
         expression, values = (
@@ -82,3 +105,16 @@ class MemoryTable:
 
 def _key(item: Item) -> tuple[str, str]:
     return item["pk"]["S"], item["sk"]["S"]
+
+
+def _is_true(condition: str, item: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
+    if match := _EXISTS.fullmatch(condition):
+        return (match[2] in item) is not bool(match[1])
+    match = _COMPARED.fullmatch(condition)
+    assert match is not None, condition
+    if match[1] not in item:
+        return False
+    mine, other = item[match[1]], values[match[3]]
+    if match[2] == "=":
+        return bool(mine == other)
+    return int(mine["N"]) < int(other["N"])

@@ -15,9 +15,10 @@ from packs import NOW, a_pack, a_record
 from spendfuse.budget import Budget
 from spendfuse.errors import UnavailableError
 from spendfuse.fuse_state import KeySpend
+from spendfuse.ledger.counters import Delta
 from spendfuse.ledger.dynamodb import DynamoLedger
 from spendfuse.ledger.pack import Pack, read_pack
-from spendfuse.ledger.posting import Delta, posting
+from spendfuse.ledger.posting import posting
 
 ROOT = Budget("llm", 10**12, "month", ())
 SEARCH = Budget("search", 10**12, "day", (), {"team": "search"})

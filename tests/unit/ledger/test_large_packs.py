@@ -19,11 +19,12 @@ from unit.ledger.memory_table import MemoryTable
 
 from spendfuse.budget import Budget
 from spendfuse.errors import InputError, UnavailableError
+from spendfuse.ledger.counters import Delta, ItemKey, merged
 from spendfuse.ledger.dynamodb import DynamoLedger
 from spendfuse.ledger.pack import Pack, read_pack
 from spendfuse.ledger.plan import CHUNK_ITEMS, PIECE_BYTES, chunks_of, written
 from spendfuse.ledger.post_packs import PostPacks
-from spendfuse.ledger.posting import Delta, ItemKey, Posting, merged, posting
+from spendfuse.ledger.posting import Posting, posting
 from spendfuse.ledger.table import ConflictError, WriteRefusedError
 
 USERS = 250

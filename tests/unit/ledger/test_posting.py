@@ -15,9 +15,10 @@ from packs import NOW, a_pack, a_record
 
 from spendfuse.budget import Budget
 from spendfuse.errors import UnavailableError
+from spendfuse.ledger.counters import Delta, ItemKey
 from spendfuse.ledger.dynamodb import DynamoLedger
 from spendfuse.ledger.pack import UsageRecord, cut_id, read_pack
-from spendfuse.ledger.posting import Delta, ItemKey, deltas, posting
+from spendfuse.ledger.posting import deltas, posting
 from spendfuse.metering.attribution import attribute_text
 
 USER = Budget("user", 10**9, "day", per="user")
