@@ -107,14 +107,14 @@ def _insights(alarm: Resource) -> Iterator[str]:
         yield (
             f"looks back over {shown(seconds)} s with a Metrics Insights query; CloudWatch "
             "evaluates those over the latest 3 hours (ValidationError: MetricsInsights monitors "
-            "cannot be checked across more than 3 hours): write fewer or shorter periods, or alarm on a "
-            "metric"
+            "cannot be checked across more than 3 hours): write fewer or shorter periods, or "
+            "alarm on a metric"
         )
     if any(period % _MINUTE for period in periods):
         yield (
             f"has a period of {shown(min(periods))} s with a Metrics Insights query; CloudWatch "
-            "has no such data below a minute, and gives the minute's without a word: write a multiple "
-            "of 60"
+            "has no such data below a minute, and gives the minute's without a word: write a "
+            "multiple of 60"
         )
 
 

@@ -28,7 +28,8 @@ def _outlives_its_receives(queue: Resource) -> Iterator[str]:
         yield (
             f"{shown(receives)} receives of {shown(visibility)} s take "
             f"{shown(receives * visibility)} s, and it keeps messages for "
-            f"{shown(retention)} s; SQS drops what is too old, and never dead-letters it: write fewer receives, or a longer retention"
+            f"{shown(retention)} s; SQS drops what is too old, and never dead-letters it: "
+            "write fewer receives, or a longer retention"
         )
 
 
