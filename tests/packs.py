@@ -16,7 +16,7 @@ def a_record(id: str = "r1", **over: Any) -> dict[str, Any]:
         "provider": "openai",
         "model": "gpt-4o",
         "attributes": {"user": "u1", "team": "search", "key_id": "k1"},
-        "tokens": {"input": 10, "output": 5},
+        "tokens": {"input_tokens": 10, "output_tokens": 5},
         "cost_nano_usd": 75_000,
         "price_version": "2026-11-01",
         "latency_ms": 420,

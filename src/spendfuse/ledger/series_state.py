@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from spendfuse.errors import InputError
-from spendfuse.ledger.tally import Series, SeriesKey
+from spendfuse.ledger.tally import Series, SeriesKey, minute_of, start_of
 from spendfuse.ledger.tally_pieces import packed, unpacked
 
 DAYS_KEPT = 40
@@ -27,16 +27,6 @@ class Minute(NamedTuple):
     nano_usd: int = 0
     requests: int = 0
     errors: int = 0
-
-
-def minute_of(at: datetime) -> int:
-    """Return the whole minutes between 1970 and ``at`` (aware)."""
-    return int(at.timestamp() // _SECONDS)
-
-
-def start_of(minute: int) -> datetime:
-    """Return when a minute begins."""
-    return datetime.fromtimestamp(minute * _SECONDS, UTC)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
 from spendfuse.ledger.counters import Delta
 
 ShareBy = Literal["user", "model", "feature"]
 SeriesBy = Literal["", "model", "feature", "provider"]
+_MINUTE_SECONDS = 60
 _STEP = math.log(1.1)
 _TOP_BUCKET = 145
 """A little more than 15 minutes; CloudWatch takes 150 values at once."""
@@ -94,6 +96,16 @@ def merged_tallies(tallies: Iterable[Tally]) -> Tally:
         for key, each in tally.series.items():
             series[key] = series[key] + each if key in series else each
     return Tally(shares, series)
+
+
+def minute_of(at: datetime) -> int:
+    """Return the whole minutes between 1970 and ``at`` (aware)."""
+    return int(at.timestamp() // _MINUTE_SECONDS)
+
+
+def start_of(minute: int) -> datetime:
+    """Return when a minute begins."""
+    return datetime.fromtimestamp(minute * _MINUTE_SECONDS, UTC)
 
 
 def latency_bucket(milliseconds: float) -> int:

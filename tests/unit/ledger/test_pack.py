@@ -38,7 +38,9 @@ def test_a_record_need_not_name_its_model(model: str | None) -> None:
     ("text", "reason"),
     [
         ("not json", "is not JSON"),
-        ('{"schema": NaN}', "NaN is not JSON"),
+        ('{"schema": NaN}', "the pack has schema nan"),
+        (a_pack(sent_at=["x"]), "sent_at: expected a time"),
+        (a_pack(sent_at="2026" * 100), "sent_at: expected a time"),
         ("[]", "not an object"),
         (a_pack(schema=2), "the pack has schema 2; this recorder reads schema 1"),
         (a_pack(id=""), "the pack's id"),

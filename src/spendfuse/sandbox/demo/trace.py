@@ -136,7 +136,10 @@ def _record(request: TracedRequest, shift: timedelta) -> dict[str, Any]:
         "provider": "openai",
         "model": MODEL,
         "attributes": {"feature": "trace"},
-        "tokens": {"input": request.input_tokens, "output": request.output_tokens},
+        "tokens": {
+            "input_tokens": request.input_tokens,
+            "output_tokens": request.output_tokens,
+        },
         "cost_nano_usd": request.cost_nano_usd,
         "status": "ok",
     }
