@@ -67,15 +67,25 @@ class Tallies:
         """
         return self._state()[0]
 
-    def fold_shares(self, now: datetime) -> int:
+    def fold_shares(
+        self, now: datetime, seen: Callable[[Mapping[ShareKey, Delta]], None] | None = None
+    ) -> int:
         """Fold the shares that wait, where it is worth it; return how many rows were folded.
+
+        Args:
+            now: the current time.
+            seen: is given what each fold adds to the books; the same comes again only where a
+                fold was cut short.
 
         Raises:
             UnavailableError: the table refused; the next call goes on.
         """
 
         def add(number: int, found: Mapping[str, Mapping[ShareKey, Delta]]) -> None:
-            self._books.add(number, added_up(found.values()))
+            shares = added_up(found.values())
+            self._books.add(number, shares)
+            if seen:
+                seen(shares)
 
         folded = 0
         for _ in range(_MOST_FOLDS):

@@ -1,0 +1,1 @@
+"""Shows the ledger in CloudWatch, a minute at a time."""
