@@ -12,6 +12,7 @@ import click
 
 from spendfuse.budget import Budget, Limits
 from spendfuse.cli.budget_text import limit_text, match_text, rate_text, unusual_lines
+from spendfuse.cli.cdk_json import context_in, json_object
 from spendfuse.config import AwsBudgetConfig, Config, budgets_from_file, load, stage_names
 from spendfuse.errors import SettingsError
 from spendfuse.money import display_usd, nano_usd
@@ -41,13 +42,13 @@ def check(path: Path, stage: str | None, as_json: bool) -> None:
         spendfuse config check --stage prod --json
         spendfuse config check --file budgets.json
     """
-    raw = _read(path)
+    raw = json_object(path)
     if "context" not in raw and not raw.keys().isdisjoint(_OF_BUDGETS):
         if stage is not None:
             raise click.BadParameter(f"{path} holds budgets alone and has no stages; leave it out")
         _show_budgets(path, as_json=as_json)
         return
-    context = _context(raw, path)
+    context = context_in(raw, path)
     reports = dict.fromkeys(_report(context, each) for each in _stages(context, stage))
     mistakes = [report for report in reports if report]
     if mistakes:
@@ -67,26 +68,6 @@ def _show_budgets(path: Path, *, as_json: bool) -> None:
         return
     click.echo(f"{path}: the budgets are sound")
     click.echo("\n".join(_limits_lines(limits)))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(
-            f"{path} can't be read: {error.strerror}; name it with --file"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise SettingsError(f"{path} is not JSON: {error}") from error
-    return raw if isinstance(raw, dict) else {}
-
-
-def _context(raw: dict[str, Any], path: Path) -> dict[str, Any]:
-    if "context" not in raw:
-        raise SettingsError(f'{path} has no "context" object')
-    if not isinstance(raw["context"], dict):
-        raise SettingsError(f'"context" in {path} must be an object')
-    return raw["context"]
 
 
 def _stages(context: dict[str, Any], stage: str | None) -> list[str | None]:
