@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from aws_cdk import Aws, CfnOutput, Duration, Stack
+from aws_cdk import CfnOutput, Duration, Stack
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_scheduler as scheduler
 from constructs import Construct
 
+from spendfuse import metrics
 from stacks.bedrock import BedrockLog, BedrockMeter
 from stacks.function import Function, Grant, consumes
-from stacks.nag import ENCRYPTED_PUBLISH, LIST_STREAMS, acknowledge_wildcards
+from stacks.nag import ALL_METRICS, ENCRYPTED_PUBLISH, LIST_STREAMS, acknowledge_wildcards
 from stacks.queue import QueueWithDeadLetters
+from stacks.schedule import EveryMinute
 from stacks.table import RetainedTable
 from stacks.topics import Topics
 
@@ -26,7 +26,9 @@ _RECORD_CONCURRENCY = 5
 
 _WATCH_TIMEOUT = Duration.seconds(50)
 _WATCH_BATCH_SIZE = 100
-_WATCH_EVENT = {"source": "schedule"}
+
+_GAUGES_TIMEOUT = Duration.seconds(50)
+"""A run that is cut off ends before the next begins, so that none publishes what another does."""
 
 _HELD_INDEX = "Held"
 """As ``spendfuse.guard.stores.dynamodb_items`` names it."""
@@ -61,7 +63,10 @@ class LedgerStack(Stack):
         self.watch_budgets = self._watch_budgets(asset, topics, fuse_table)
         acknowledge_wildcards(self.watch_budgets.role, ENCRYPTED_PUBLISH | LIST_STREAMS)
         self._wake_on_change()
-        self._wake_every_minute()
+        self.publish_gauges = self._publish_gauges(asset, topics)
+        acknowledge_wildcards(self.publish_gauges.role, ALL_METRICS)
+        for function in (self.watch_budgets, self.publish_gauges):
+            EveryMinute(function, "EveryMinute", function=function)
         self.app_policy = self._app_policy(fuse_table)
         self._outputs(deployment)
         self.meter_bedrock: Function | None = None
@@ -164,40 +169,38 @@ class LedgerStack(Stack):
             filters=[lambda_.FilterCriteria.filter({"dynamodb": {"Keys": totals}})],
         )
 
-    def _wake_every_minute(self) -> None:
-        function_arn = self.watch_budgets.function.function_arn
-        role = iam.Role(
+    def _publish_gauges(self, asset: Path, topics: Topics) -> Function:
+        return Function(
             self,
-            "ScheduleRole",
-            description="Lets the schedule wake spendfuse's watch_budgets",
-            assumed_by=iam.ServicePrincipal(
-                "scheduler.amazonaws.com",
-                conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}},
-            ),
-            inline_policies={
-                "Grants": iam.PolicyDocument(
-                    statements=[Grant(("lambda:InvokeFunction",), function_arn).statement()]
-                )
+            "PublishGauges",
+            name="publish_gauges",
+            description="Folds what was counted, and publishes it as metrics",
+            asset=asset,
+            environment={
+                "LEDGER_TABLE": self.table.table_name,
+                "MAIL_TOPIC_ARN": topics.mail.topic_arn,
             },
-        )
-        scheduler.CfnSchedule(
-            self,
-            "EveryMinute",
-            description="Wakes watch_budgets, whether or not the stream did",
-            schedule_expression="rate(1 minute)",
-            flexible_time_window=scheduler.CfnSchedule.FlexibleTimeWindowProperty(mode="OFF"),
-            target=scheduler.CfnSchedule.TargetProperty(
-                arn=function_arn,
-                role_arn=role.role_arn,
-                input=json.dumps(_WATCH_EVENT),
-                # The next minute looks at the same state: nothing is worth sending twice.
-                retry_policy=scheduler.CfnSchedule.RetryPolicyProperty(
-                    maximum_event_age_in_seconds=60, maximum_retry_attempts=0
+            timeout=_GAUGES_TIMEOUT,
+            grants=[
+                Grant(
+                    (
+                        "dynamodb:BatchWriteItem",
+                        "dynamodb:GetItem",
+                        "dynamodb:PutItem",
+                        "dynamodb:Query",
+                        "dynamodb:UpdateItem",
+                    ),
+                    self.table.table_arn,
                 ),
-            ),
-        )
-        self.watch_budgets.function.configure_async_invoke(
-            max_event_age=Duration.minutes(1), retry_attempts=0
+                # CloudWatch's metrics know no resource: AWS takes only "*" here.
+                Grant(
+                    ("cloudwatch:PutMetricData",),
+                    "*",
+                    string_equals={"cloudwatch:namespace": metrics.NAMESPACE},
+                ),
+                Grant(("cloudwatch:GetMetricData", "cloudwatch:ListMetrics"), "*"),
+                Grant(("sns:ListSubscriptionsByTopic",), topics.mail.topic_arn),
+            ],
         )
 
     def _app_policy(self, fuse_table: dynamodb.ITable) -> iam.ManagedPolicy:

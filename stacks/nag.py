@@ -17,6 +17,10 @@ ENCRYPTED_PUBLISH = {
 LIST_STREAMS = {
     "Resource::*": "dynamodb:ListStreams knows no resource; reading is granted on one stream.",
 }
+ALL_METRICS = {
+    "Resource::*": "CloudWatch's metrics know no resource; publishing is granted in one namespace, "
+    "and reading tells numbers only.",
+}
 ANY_KEY_OF_THE_FUSE = {
     "Resource::arn:<AWS::Partition>:apigateway:<AWS::Region>::/apikeys/*": "Which keys there are "
     "is not known before they are made; changing one needs the fuse's tag on it.",

@@ -9,7 +9,7 @@ from infra.lambda_runtime import imports, runs
 from spendfuse.definitions import definitions_from_json
 from stacks.asset import assemble
 
-FUNCTIONS = ("notify", "record_usage", "trip_fuse", "watch_budgets")
+FUNCTIONS = ("notify", "publish_gauges", "record_usage", "trip_fuse", "watch_budgets")
 
 
 @pytest.fixture(scope="module")

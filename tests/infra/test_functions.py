@@ -1,4 +1,4 @@
-"""The four functions: what wakes them, what they are told, and what they must not have."""
+"""The five functions: what wakes them, what they are told, and what they must not have."""
 
 import importlib
 import json
@@ -6,12 +6,18 @@ import json
 import pytest
 from infra.templates import Templates
 
+from spendfuse.ledger.fold import CLAIMED
+
 FUNCTIONS = {
     "alerts/NotifyFunction": "notify",
     "fuse/TripFuseFunction": "trip_fuse",
+    "ledger/PublishGaugesFunction": "publish_gauges",
     "ledger/RecordUsageFunction": "record_usage",
     "ledger/WatchBudgetsFunction": "watch_budgets",
 }
+
+
+EVERY_MINUTE = ("PublishGauges", "WatchBudgets")
 
 
 def sources(templates: Templates) -> dict[tuple[str, str], dict]:
@@ -25,7 +31,7 @@ def sources(templates: Templates) -> dict[tuple[str, str], dict]:
     }
 
 
-def test_there_are_four_functions_and_each_runs_its_own_handler(templates):
+def test_there_are_five_functions_and_each_runs_its_own_handler(templates):
     handlers = {
         name: each["Properties"]["Handler"]
         for name, each in templates.of_type("AWS::Lambda::Function").items()
@@ -78,6 +84,13 @@ def test_a_function_is_given_every_setting_it_reads(templates, function):
             },
         ),
         (
+            "ledger/PublishGaugesFunction",
+            {
+                "LEDGER_TABLE": "ledger/LedgerTable",
+                "MAIL_TOPIC_ARN": "alerts/TopicsMail",
+            },
+        ),
+        (
             "ledger/WatchBudgetsFunction",
             {
                 "LEDGER_TABLE": "ledger/LedgerTable",
@@ -109,16 +122,27 @@ def test_every_change_of_a_total_wakes_the_watcher(templates):
     assert stream.get("Enabled", True)
 
 
-def test_the_watcher_wakes_every_minute_by_itself(templates):
-    (schedule,) = templates.of_type("AWS::Scheduler::Schedule").values()
+@pytest.mark.parametrize("function", EVERY_MINUTE)
+def test_a_function_that_looks_at_all_wakes_every_minute_by_itself(templates, function):
+    schedule = templates.of_type("AWS::Scheduler::Schedule")[
+        f"ledger/{function}EveryMinuteSchedule"
+    ]
     properties = schedule["Properties"]
 
     assert properties["ScheduleExpression"] == "rate(1 minute)"
     assert properties.get("State", "ENABLED") == "ENABLED"
     target = properties["Target"]
-    assert templates.text("ledger", target["Arn"]) == "ledger/WatchBudgetsFunction.Arn"
-    assert templates.text("ledger", target["RoleArn"]) == "ledger/ScheduleRole.Arn"
+    assert templates.text("ledger", target["Arn"]) == f"ledger/{function}Function.Arn"
+    assert templates.text("ledger", target["RoleArn"]) == f"ledger/{function}EveryMinuteRole.Arn"
     assert json.loads(target["Input"]) == {"source": "schedule"}
+    assert target["RetryPolicy"]["MaximumRetryAttempts"] == 0
+
+
+def test_a_run_of_the_gauges_is_over_before_the_next_begins(templates):
+    function = templates.of_type("AWS::Lambda::Function")["ledger/PublishGaugesFunction"]
+
+    # Two at once would publish the same figures: the fold's claim lasts for less than a minute.
+    assert function["Properties"]["Timeout"] < CLAIMED.total_seconds() < 60
 
 
 @pytest.mark.parametrize(
@@ -175,6 +199,7 @@ def test_all_functions_run_from_one_asset(templates):
 
 
 def test_what_the_next_minute_does_anyway_is_not_retried(templates):
-    (config,) = templates.of_type("AWS::Lambda::EventInvokeConfig").values()
+    configs = templates.of_type("AWS::Lambda::EventInvokeConfig").values()
 
-    assert config["Properties"]["MaximumRetryAttempts"] == 0
+    assert [each["Properties"]["MaximumRetryAttempts"] for each in configs] == [0, 0]
+    assert len(templates.of_type("AWS::Scheduler::Schedule")) == len(configs)

@@ -3,6 +3,8 @@
 import pytest
 from infra.templates import Templates, listed
 
+from spendfuse.metrics import NAMESPACE
+
 KEYS = "arn:<AWS::Partition>:apigateway:<AWS::Region>::/apikeys"
 SECRET = (
     "arn:<AWS::Partition>:secretsmanager:<AWS::Region>:<AWS::AccountId>:secret:"
@@ -60,7 +62,22 @@ MAY: dict[str, dict[str, tuple[str, ...]]] = {
         "*": ("dynamodb:ListStreams",),
         "ledger/WatchBudgetsLogs.Arn": WRITE_LOGS,
     },
-    "ledger/ScheduleRole": {"ledger/WatchBudgetsFunction.Arn": ("lambda:InvokeFunction",)},
+    "ledger/PublishGaugesRole": {
+        "ledger/LedgerTable.Arn": (
+            "dynamodb:BatchWriteItem",
+            "dynamodb:GetItem",
+            "dynamodb:PutItem",
+            "dynamodb:Query",
+            "dynamodb:UpdateItem",
+        ),
+        "*": ("cloudwatch:GetMetricData", "cloudwatch:ListMetrics", "cloudwatch:PutMetricData"),
+        "alerts/TopicsMail": ("sns:ListSubscriptionsByTopic",),
+        "ledger/PublishGaugesLogs.Arn": WRITE_LOGS,
+    },
+    **{
+        f"ledger/{name}EveryMinuteRole": {f"ledger/{name}Function.Arn": ("lambda:InvokeFunction",)}
+        for name in ("PublishGauges", "WatchBudgets")
+    },
 }
 
 
@@ -103,6 +120,16 @@ def test_the_fuse_can_change_no_key_without_its_tag(templates):
     assert [each["Action"] for each in changing] == ["apigateway:PATCH"]
 
 
+def test_metrics_are_published_in_our_namespace_alone(templates):
+    role = templates.of_type("AWS::IAM::Role")["ledger/PublishGaugesRole"]
+    statements = role["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
+    publishing = [each for each in statements if "PutMetricData" in str(each["Action"])]
+
+    assert [(each["Action"], each["Condition"]) for each in publishing] == [
+        ("cloudwatch:PutMetricData", {"StringEquals": {"cloudwatch:namespace": NAMESPACE}})
+    ]
+
+
 def test_without_a_key_store_the_fuse_reaches_no_keys(synthesise, block):
     templates = synthesise({**block, "fuse": {"mode": "off", "key_stores": []}})
 
@@ -116,7 +143,8 @@ def test_roles_are_assumed_by_the_service_that_runs_them(templates):
         for name, each in templates.of_type("AWS::IAM::Role").items()
     }
 
-    assert assumed_by.pop("ledger/ScheduleRole") == "scheduler.amazonaws.com"
+    schedules = [assumed_by.pop(name) for name in list(assumed_by) if "EveryMinute" in name]
+    assert schedules == ["scheduler.amazonaws.com"] * 2
     assert set(assumed_by.values()) == {"lambda.amazonaws.com"}
 
 

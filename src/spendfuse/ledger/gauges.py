@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from spendfuse import metrics
 from spendfuse.ledger.named_values import NamedValues, dimension_value
+from spendfuse.ledger.series_state import start_of
 from spendfuse.ledger.tally import Series, SeriesBy, SeriesKey, bucket_ms
 from spendfuse.money import EXACT, usd
 
@@ -26,7 +27,6 @@ _HUNDRED = Decimal(100)
 _OLDEST = timedelta(days=14) - timedelta(hours=1)
 """CloudWatch refuses what is two weeks old; the hour is for a run that comes late."""
 _NEWEST = timedelta(hours=2)
-_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 _DIMENSIONS: Mapping[SeriesBy, str] = {"model": metrics.MODEL, "feature": metrics.FEATURE}
 
 
@@ -109,7 +109,7 @@ def flows(
     data = [
         datum
         for (minute, by), series in sorted(merged.items(), key=_order)
-        for datum in _flow(series, _time_of(minute), by)
+        for datum in _flow(series, start_of(minute), by)
     ]
     return Flows(data, too_old)
 
@@ -198,11 +198,7 @@ def _order(item: tuple[tuple[int, tuple[str, str] | None], Series]) -> tuple[int
 
 
 def _is_publishable(minute: int, now: datetime) -> bool:
-    return now - _OLDEST <= _time_of(minute) <= now + _NEWEST
-
-
-def _time_of(minute: int) -> datetime:
-    return _BEGINNING + timedelta(minutes=minute)
+    return now - _OLDEST <= start_of(minute) <= now + _NEWEST
 
 
 def _utc_day(now: datetime) -> date:
