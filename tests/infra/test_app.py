@@ -69,7 +69,7 @@ def run(context: dict, outdir: Path) -> int:
 
 def test_a_stage_and_a_limit_come_from_the_command_line_as_text(tmp_path, flags, block):
     stages = {"dev": {"tags": {"Environment": "development"}}}
-    budget = {"name": "month", "actual_percents": [100]}
+    budget = {"name": "month", "actual_percents": [80, 100]}
     block = {**block, "stages": stages, "aws_budgets": [budget]}
 
     code = run({**flags, "spendfuse": block, "stage": "dev", "monthly_limit_usd": "12.5"}, tmp_path)

@@ -12,6 +12,7 @@ from typing import Any
 from spendfuse.config.fields import MAX_STACK_NAME, STACK_NAME
 from spendfuse.config.mistakes import Mistake, path_of, shown
 from spendfuse.config.schema import BudgetUsedBlock
+from spendfuse.config.trip_notice import unannounced_trips
 from spendfuse.period import PERIOD_KINDS
 
 MAX_BUDGETS = 100
@@ -35,6 +36,7 @@ def cross_mistakes(block: Mapping[str, Any]) -> Iterator[Mistake]:
     yield from _borrowed_limits(aws_budgets, budgets)
     yield from _no_key_stores(block)
     yield from _unheard(block, budgets)
+    yield from unannounced_trips(block, budgets, aws_budgets)
     yield from _late_warning(block)
     yield from _stage_names(block)
 

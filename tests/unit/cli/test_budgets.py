@@ -369,7 +369,8 @@ def test_a_limit_of_just_what_is_spent_needs_a_yes_too(context: Context) -> None
 
 
 def test_a_limit_above_the_spend_whose_rung_would_trip_needs_a_yes(context: Context) -> None:
-    early = [{"name": "llm", "limit_usd": 1000, "ladder": [{"percent": 80, "trip": True}]}]
+    ladder = [50, {"percent": 80, "trip": True}]
+    early = [{"name": "llm", "limit_usd": 1000, "ladder": ladder}]
     definitions = load({"spendfuse": {**BLOCK, "budgets": early}}).definitions
     put("budgets", "definitions", {"version": {"S": "v"}, "json": {"S": definitions.to_json()}})
     result = run(context, "set", "llm", "1010", "--reason", "x")
