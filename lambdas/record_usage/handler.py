@@ -1,8 +1,9 @@
 """Usage queue → ledger.
 
 A message that is no pack goes to the dead-letter queue at once and with its reason; waiting
-for the queue's own redrive would lose the reason. What fails for now is left to SQS, which
-delivers it again.
+for the queue's own redrive would lose the reason. So does one of whose rejected records the
+quarantine can't hold all, and its good records count nevertheless. What fails for now is left to
+SQS, which delivers it again.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from lambdas.record_usage.settings import Settings
 from spendfuse.budget import Budget
 from spendfuse.clock import utc_now
 from spendfuse.ledger.dynamodb import DynamoLedger
-from spendfuse.ledger.pack import MalformedPackError, read_pack
+from spendfuse.ledger.pack import MalformedPackError, Pack, read_pack
 from spendfuse.ledger.posting import Posting, posting
 
 logger = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ _REASON_CHARACTERS = 500
 
 @dataclass(frozen=True)
 class RecordUsage:
-    """Counts the packs of one delivery; refused messages go to ``dead_letters``."""
+    """Counts the packs of one delivery; what can't be kept elsewhere goes to ``dead_letters``."""
 
     ledger: DynamoLedger
     budgets: tuple[Budget, ...]
@@ -56,14 +57,32 @@ class RecordUsage:
     def _readable(self, message: dict[str, Any]) -> Posting | None:
         """Return what the message's pack adds, its rejected records kept; None if refused."""
         try:
-            pack = read_pack(message["body"], received_at=_sent_at(message))
+            pack = read_pack(
+                message["body"], received_at=_sent_at(message), doubted_by=self._doubts(message)
+            )
         except MalformedPackError as error:
             self.dead_letters.put(message, str(error))
             return None
         if pack.rejected:
-            logger.warning("pack %s: %d records to quarantine", pack.id, len(pack.rejected))
-            self.ledger.quarantine(pack, self.now())
+            self._set_apart(message, pack)
         return posting(pack, self.budgets)
+
+    def _doubts(self, message: dict[str, Any]) -> tuple[Budget, ...]:
+        # A message that comes back from the dead-letter queue has a new time of arrival, and says
+        # nothing of its sender's clock. Those that we put there can be told by their reason.
+        return () if "reason" in message.get("messageAttributes", {}) else self.budgets
+
+    def _set_apart(self, message: dict[str, Any], pack: Pack) -> None:
+        """Keep the pack's rejected records, in quarantine or (all of it) as a dead letter."""
+        logger.warning("pack %s: %d records rejected", pack.id, len(pack.rejected))
+        left = self.ledger.quarantine(pack, self.now())
+        if left:
+            self.dead_letters.put(
+                message,
+                f"{len(left)} of {len(pack.rejected)} rejected records are not whole in "
+                f"quarantine; the {len(pack.records)} good ones count. The first of them, "
+                f"record {left[0].position}: {left[0].reason}",
+            )
 
     def _post(self, postings: dict[str, Posting]) -> list[str]:
         try:
@@ -84,12 +103,13 @@ class DeadLetters:
     queue_url: str
 
     def put(self, message: dict[str, Any], reason: str) -> None:
-        logger.error("message %s refused: %s", message["messageId"], reason)
+        reason = _printable(reason)
+        logger.error("message %s to the dead letters: %s", message["messageId"], reason)
         self.client.send_message(
             QueueUrl=self.queue_url,
             MessageBody=message["body"],
             MessageAttributes={
-                "reason": {"DataType": "String", "StringValue": _printable(reason)},
+                "reason": {"DataType": "String", "StringValue": reason},
                 "message_id": {"DataType": "String", "StringValue": message["messageId"]},
             },
         )

@@ -15,7 +15,7 @@ from spendfuse.errors import UnavailableError
 from spendfuse.fuse_state import KeySpend
 from spendfuse.ledger import rows
 from spendfuse.ledger.counters import Delta, ItemKey
-from spendfuse.ledger.pack import Pack
+from spendfuse.ledger.pack import Pack, RejectedRecord
 from spendfuse.ledger.post_packs import PostPacks
 from spendfuse.ledger.posting import Posting, share_of
 from spendfuse.ledger.rung_store import RungStore
@@ -23,6 +23,8 @@ from spendfuse.ledger.table import ConditionsFailedError, ConflictError, Item, W
 
 # An item holds 400 KB at most.
 _REASON_BYTES, _RECORD_BYTES = 1_000, 300_000
+MOST_QUARANTINED = 100
+"""Of one pack: a message can hold half a million of them, and a function has half a minute."""
 _MOST_BATCHED = 25
 """AWS's limit for one BatchWriteItem call."""
 _BATCH_ATTEMPTS = 6
@@ -143,22 +145,29 @@ class DynamoLedger:
         """
         return self._post_packs(postings, now)
 
-    def quarantine(self, pack: Pack, now: datetime) -> None:
+    def quarantine(self, pack: Pack, now: datetime) -> tuple[RejectedRecord, ...]:
         """Keep the pack's rejected records with their reasons; again is the same.
+
+        Returns:
+            Those that are not kept there whole: too many, too large, or nested too deeply.
 
         Raises:
             UnavailableError: not all were kept.
         """
-        for rejected in pack.rejected:
+        kept = pack.rejected[:MOST_QUARANTINED]
+        for rejected in kept:
             self._table.put(
                 {
-                    "pk": {"S": f"quarantine#{now:%Y-%m-%d}"},
+                    # By the day of receipt, so that a pack delivered twice leaves one row.
+                    "pk": {"S": f"quarantine#{pack.received_at:%Y-%m-%d}"},
                     "sk": {"S": f"{pack.id}#{rejected.position:05d}"},
                     "reason": {"S": _cut(rejected.reason, _REASON_BYTES)},
                     "record": {"S": _cut(rejected.raw, _RECORD_BYTES)},
                     "quarantined_at": {"S": utc_text(now)},
                 }
             )
+        cut = [each for each in kept if not 0 < _size(each.raw) <= _RECORD_BYTES]
+        return (*cut, *pack.rejected[MOST_QUARANTINED:])
 
     def total(self, budget: str, period: str) -> Delta:
         """Return what the budget has counted in the period; zero where nothing was."""
@@ -222,6 +231,10 @@ def _cut(text: str, most_bytes: int) -> str:
         return encoded.decode()
     kept = encoded[:most_bytes].decode(errors="ignore")
     return f"{kept}... ({len(encoded) - most_bytes} bytes more)"
+
+
+def _size(text: str) -> int:
+    return len(text.encode(errors="replace"))
 
 
 def _code(error: ClientError) -> str:

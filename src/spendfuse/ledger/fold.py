@@ -21,9 +21,8 @@ from typing import Generic, TypeVar
 from spendfuse.clock import parse_utc, utc_text
 from spendfuse.errors import InputError, UnavailableError
 from spendfuse.ledger import rows
-from spendfuse.ledger.rows import Log
 from spendfuse.ledger.table import Item, Table
-from spendfuse.ledger.tally_pieces import packed, unpacked
+from spendfuse.ledger.tally_pieces import Log, packed, unpacked
 
 logger = logging.getLogger(__name__)
 

@@ -26,7 +26,6 @@ that does not fit one item goes on in ``plan#…``. Each chunk that was counted 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
 
 from spendfuse.clock import parse_utc, utc_text
 from spendfuse.ledger.counters import Delta, ItemKey
@@ -34,9 +33,8 @@ from spendfuse.ledger.pack import LATEST_USAGE
 from spendfuse.ledger.plan import WrittenPlan
 from spendfuse.ledger.rungs import RungKey
 from spendfuse.ledger.table import Item
+from spendfuse.ledger.tally_pieces import Log
 
-Log = Literal["shares", "series"]
-"""Where tallies wait to be folded."""
 MARKERS_KEPT = LATEST_USAGE
 """As long as usage may be late, so no pack outlives its marker."""
 NEW = "attribute_not_exists(pk)"

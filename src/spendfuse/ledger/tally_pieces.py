@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from spendfuse.errors import InputError
 from spendfuse.ledger.counters import Delta
-from spendfuse.ledger.tally import Series, SeriesKey, ShareKey
+from spendfuse.ledger.tally import Series, SeriesKey, ShareKey, Tally
 
+Log = Literal["shares", "series"]
+"""Where tallies wait to be folded."""
 MAX_PIECE_BYTES = 300_000
 """Of one row, which holds 400 KB at most."""
 _FORMAT = 1
@@ -22,6 +24,12 @@ _FORMAT = 1
 _LEVEL = 6
 _Key = TypeVar("_Key", bound=tuple[Any, ...])
 _Value = TypeVar("_Value")
+
+
+def tally_pieces(tally: Tally) -> tuple[tuple[Log, bytes], ...]:
+    """Return a tally as the rows of the logs that it becomes."""
+    shares: list[tuple[Log, bytes]] = [("shares", data) for data in share_pieces(tally.shares)]
+    return (*shares, *(("series", data) for data in series_pieces(tally.series)))
 
 
 def share_pieces(shares: Mapping[ShareKey, Delta]) -> tuple[bytes, ...]:

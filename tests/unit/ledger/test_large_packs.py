@@ -22,7 +22,14 @@ from spendfuse.errors import InputError, UnavailableError
 from spendfuse.ledger.counters import Delta, ItemKey, merged
 from spendfuse.ledger.dynamodb import DynamoLedger
 from spendfuse.ledger.pack import Pack, read_pack
-from spendfuse.ledger.plan import CHUNK_ITEMS, PIECE_BYTES, chunks_of, written
+from spendfuse.ledger.plan import (
+    CHUNK_ITEMS,
+    PIECE_BYTES,
+    WrittenPlan,
+    chunk_of,
+    chunks_of,
+    written,
+)
 from spendfuse.ledger.post_packs import PostPacks
 from spendfuse.ledger.posting import Posting, posting
 from spendfuse.ledger.table import ConflictError, WriteRefusedError
@@ -148,12 +155,12 @@ def test_large_and_small_packs_are_counted_beside_each_other(table: MemoryTable)
 
 
 def test_one_hundred_items_are_one_transaction_and_one_more_is_a_plan(table: MemoryTable) -> None:
-    fits, does_not = (adds("large", a_large_pack(f"p{n}", users=n)) for n in (98, 99))
+    fits, does_not = (adds("large", a_large_pack(f"p{n}", users=n)) for n in (96, 97))
     post(table, fits)
 
-    assert ("pack#p98", "chunk#00000") not in table.items
+    assert ("pack#p96", "chunk#00000") not in table.items
     post(table, does_not)
-    assert ("pack#p99", "chunk#00001") in table.items
+    assert ("pack#p97", "chunk#00001") in table.items
     assert counted(table) == expected(fits, does_not)
 
 
@@ -260,6 +267,10 @@ def test_once_it_is_counted_the_marker_is_like_any_other(table: MemoryTable) -> 
     assert large["expires_at"] == small["expires_at"]
 
 
+def plan_of(posting: Posting) -> WrittenPlan:
+    return written(chunk_of(posting.added, posting.tally))
+
+
 def a_huge_posting() -> Posting:
     """Return what no item holds: shares that can't be compressed, in more than one piece."""
     chance = random.Random(1)
@@ -272,7 +283,7 @@ def test_a_plan_that_no_item_holds_is_counted_from_its_pieces(table: MemoryTable
     with pytest.raises(CrashError):
         post(FaultyTable(table, at=5, before=CRASH), huge)
 
-    assert len(written(huge.added).pieces) == 2
+    assert len(plan_of(huge).pieces) == 2
     assert post(table, huge) == 1
     assert counted(table) == expected(huge)
 
@@ -298,7 +309,7 @@ def test_a_plan_without_one_of_its_pieces_counts_nothing(table: MemoryTable) -> 
     huge = a_huge_posting()
     with pytest.raises(CrashError):
         post(FaultyTable(table, at=2, before=CRASH), huge)
-    del table.items["pack#huge", f"plan#{written(huge.added).digest}#00001"]
+    del table.items["pack#huge", f"plan#{plan_of(huge).digest}#00001"]
 
     with pytest.raises(UnavailableError, match=r"pack huge .*does not read back"):
         post(table, Posting("huge", dict(list(huge.added.items())[:150])))
@@ -314,11 +325,11 @@ DELTAS = st.builds(Delta, st.integers(), st.integers(), st.integers())
 def test_a_plan_reads_back_as_it_was_written_in_chunks_that_fit(
     added: dict[ItemKey, Delta],
 ) -> None:
-    plan = written(added)
+    plan = plan_of(Posting("p", added))
     chunks = chunks_of(plan.pieces, plan.digest)
 
-    assert all(0 < len(chunk) <= CHUNK_ITEMS for chunk in chunks)
-    read = [each for chunk in chunks for each in chunk]
+    assert all(0 < len(chunk.counters) <= CHUNK_ITEMS for chunk in chunks)
+    read = [each for chunk in chunks for each in chunk.counters]
     assert len(read) == len(added)
     assert dict(read) == added
     assert all(len(piece) <= PIECE_BYTES for piece in plan.pieces)
@@ -326,14 +337,14 @@ def test_a_plan_reads_back_as_it_was_written_in_chunks_that_fit(
 
 def test_totals_are_in_the_first_chunk() -> None:
     budgets = [Budget(f"b{n}", 10**12, "month") for n in range(3)]
-    plan = written(posting(PACK, [USER, *budgets]).added)
+    plan = plan_of(posting(PACK, [USER, *budgets]))
     (first, *_) = chunks_of(plan.pieces, plan.digest)
 
-    assert [key.budget for key, _ in first[:3]] == ["b0", "b1", "b2"]
+    assert [key.budget for key, _ in first.counters[:3]] == ["b0", "b1", "b2"]
 
 
 def test_a_plan_s_digest_tells_other_counters_apart() -> None:
-    plans = [written(adds(each).added) for each in DEPLOYED]
+    plans = [plan_of(adds(each)) for each in DEPLOYED]
 
     assert len({each.digest for each in plans}) == len(DEPLOYED)
     with pytest.raises(InputError, match="does not read back"):
