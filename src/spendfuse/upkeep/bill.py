@@ -14,7 +14,7 @@ from decimal import Decimal
 from spendfuse import aws_prices
 from spendfuse.aws_prices import Price
 from spendfuse.upkeep.deployment import Deployment
-from spendfuse.upkeep.folds import fold_units, idle_units
+from spendfuse.upkeep.folds import fold_units, idle_units, series_folds, share_folds
 from spendfuse.upkeep.measured import Measured
 from spendfuse.upkeep.workload import SECONDS_A_MONTH, Workload
 from spendfuse.upkeep.writes import Units, posting_units
@@ -32,6 +32,12 @@ _STREAM_POLLS_A_SECOND = 4
 """Of a DynamoDB stream's shard; docs.aws.amazon.com/lambda/latest/dg/with-ddb.html"""
 _MARKERS_KEPT_MONTHS = 35 / 30.4
 _ALERTS_A_MONTH = 30
+_QUARTERS_A_MONTH = SECONDS_A_MONTH // 900
+_BEDROCK_METRICS = 4
+"""Of each model: tokens in and out, read from the cache and written to it."""
+_QUARTERLY_METRICS = 2
+_MOST_USER_LINES, _USER_LINE_BYTES = 100, 330
+"""In publish_gauges' log, of each fold of shares: what the dearest users spent."""
 _GAUGES = 8
 """Of the deployment as a whole; and one of each budget."""
 _FLOWS, _FLOWS_IN_ALL_ONLY = 8, 2
@@ -51,6 +57,8 @@ class Standing:
     secrets: int
     aws_budgets: int
     cost_anomaly_monitors: int
+    asks_bedrock: bool = True
+    """Whether Bedrock's own metrics are read, to see what nobody metered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +133,7 @@ class _Model:
         posted = posting_units(work, measured).times(postings)
         logged = self._log_bytes(measured.record_log_bytes) * postings
         logged += self._log_bytes(measured.watch_log_bytes) * wakings
+        logged += min(_MOST_USER_LINES, work.users) * _USER_LINE_BYTES * self._share_folds()
         folded = fold_units(work, self.deployment, measured)
         watched = self._watch_units().times(wakings)
         record_ms, watch_ms = self._record_ms(), self._watch_ms()
@@ -142,7 +151,12 @@ class _Model:
             "watch_budgets: time", self._gb_seconds(wakings, watch_ms), aws_prices.LAMBDA_GB_SECOND
         )
         yield _line("watch_budgets: totals and rungs read", watched.read, aws_prices.DYNAMODB_READ)
-        yield _line("logs of both", _gb(logged), aws_prices.LOGS_INGESTED)
+        yield _line(
+            "metrics published, a fold each",
+            series_folds(work, self.deployment) * self._calls(),
+            aws_prices.METRIC_REQUEST,
+        )
+        yield _line("logs of these, and of users' spend", _gb(logged), aws_prices.LOGS_INGESTED)
         yield _line("logs kept a month", _gb(logged), aws_prices.LOGS_STORED)
         stored = _gb(self._stored_bytes())
         yield _line("ledger: markers and books kept", stored, aws_prices.DYNAMODB_STORAGE)
@@ -151,7 +165,8 @@ class _Model:
     def standing(self) -> Iterator[Line]:
         there = self.there
         runs = SECONDS_A_MONTH // self.deployment.schedule_seconds
-        metrics = metric_count(there.budgets, self.workload.models, self.workload.features)
+        metrics = self._metrics()
+        asked = _QUARTERS_A_MONTH * int(there.asks_bedrock)
         watched, gauged = self._watch_units(), self._gauge_units()
         logged = _gb(
             (
@@ -165,9 +180,15 @@ class _Model:
         for line in (
             ("custom metrics", metrics, aws_prices.METRIC),
             (
-                "metrics published each minute",
-                runs * math.ceil(metrics / _METRICS_A_CALL),
+                "gauges published each minute",
+                runs + _QUARTERS_A_MONTH * _QUARTERLY_METRICS,
                 aws_prices.METRIC_REQUEST,
+            ),
+            ("Bedrock's metrics found", asked, aws_prices.LIST_METRICS),
+            (
+                "Bedrock's metrics read",
+                asked * _BEDROCK_METRICS * self.workload.models,
+                aws_prices.METRIC_READ,
             ),
             ("metrics in alarms", there.alarm_metrics, aws_prices.ALARM_METRIC),
             ("composite alarms", there.composite_alarms, aws_prices.COMPOSITE_ALARM),
@@ -192,6 +213,16 @@ class _Model:
             ("monitors", there.cost_anomaly_monitors, aws_prices.COST_ANOMALY_MONITOR),
         ):
             yield _line(*line, by_requests=False)
+
+    def _metrics(self) -> int:
+        return metric_count(self.there.budgets, self.workload.models, self.workload.features)
+
+    def _calls(self) -> int:
+        """Return how many calls of PutMetricData a minute's flows take."""
+        return math.ceil(self._metrics() / _METRICS_A_CALL)
+
+    def _share_folds(self) -> int:
+        return share_folds(self.workload, self.deployment)
 
     def _queue_requests(self) -> int:
         work, measured = self.workload, self.measured

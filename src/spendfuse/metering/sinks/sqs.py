@@ -39,6 +39,7 @@ from spendfuse.metering.sinks.wiring import Wiring
 
 CONNECT_SECONDS = 2
 READ_SECONDS = 5
+ATTEMPTS = 3
 OUTAGE_LINGER_SECONDS = 10.0
 """Nobody waits for packs that go to disk: fewer and larger files."""
 
@@ -293,6 +294,6 @@ def sqs_client(queue_url: str) -> Any:
         config=Config(
             connect_timeout=CONNECT_SECONDS,
             read_timeout=READ_SECONDS,
-            retries={"mode": "standard", "total_max_attempts": 3},
+            retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
         ),
     )
