@@ -83,6 +83,7 @@ def _watched(alerts: AlertsStack, fuse: FuseStack, ledger: LedgerStack) -> Watch
         functions={
             "record_usage": ledger.record_usage,
             "watch_budgets": ledger.watch_budgets,
+            "publish_gauges": ledger.publish_gauges,
             "notify": alerts.notify,
             "trip_fuse": fuse.trip_fuse,
         },

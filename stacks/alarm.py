@@ -6,17 +6,28 @@ trigger says what the absence of data means, and none of them rings before there
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
+from spendfuse import metrics
+
+MINUTE = Duration.minutes(1)
+FIVE_MINUTES = Duration.minutes(5)
+TEN_MINUTES = Duration.minutes(10)
+QUARTER = Duration.minutes(15)
+
 KEEP_STATE = cloudwatch.TreatMissingData.IGNORE
-"""No data is no news: the state stays as it was. CloudWatch's own default would forget it."""
+"""No data is no news: the state stays as it was.
+
+CloudWatch's default would forget it, and ring again, or sound an all-clear, with the next data.
+"""
 NOTHING_WRONG = cloudwatch.TreatMissingData.NOT_BREACHING
 """For what is only measured when it happens."""
 ALARMING = cloudwatch.TreatMissingData.BREACHING
@@ -59,6 +70,18 @@ def at_least(
     return Trigger(metric, reached, figure, without_data, enough, of_last)
 
 
+def below(
+    metric: cloudwatch.IMetric,
+    figure: Decimal | int,
+    *,
+    without_data: cloudwatch.TreatMissingData,
+    enough: int = 1,
+    of_last: int = 1,
+) -> Trigger:
+    less = cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD
+    return Trigger(metric, less, figure, without_data, enough, of_last)
+
+
 @dataclass(frozen=True, slots=True)
 class Naming:
     """What an alarm is called, and what it says to whoever is woken by it."""
@@ -66,7 +89,9 @@ class Naming:
     name: str
     """Kebab case; its runbook has the same name."""
     says: str
-    """One sentence: what it means when it rings."""
+    """One short sentence, the headline of its message: what is the case when it rings."""
+    so: str = ""
+    """What follows from it."""
     part: str = ""
     """Of what, where there are several."""
     critical: bool = False
@@ -79,9 +104,10 @@ class Naming:
         return "-".join(each for each in (deployment, self.name, self.part) if each)
 
     def description(self, runbooks: str) -> str:
-        """Return the text that ``spendfuse.alerts.translation`` reads the severity from."""
-        severity = ["Severity: critical"] if self.critical else []
-        return "\n".join([self.says, *severity, f"Runbook: {runbooks}/{self.name}.md"])
+        """Return the lines from which ``spendfuse.alerts.translation`` words the message."""
+        severity = "Severity: critical" if self.critical else ""
+        lines = (self.says, self.so, severity, f"Runbook: {runbooks}/{self.name}.md")
+        return "\n".join(line for line in lines if line)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +116,25 @@ class AlarmMaker:
 
     deployment: str
     runbooks: str
-    topic: sns.ITopic
+    people: tuple[sns.ITopic, ...]
+    """The topics of an alarm that does not name its own."""
+
+    def gauge(
+        self,
+        name: str,
+        dimensions: Mapping[str, str] | None = None,
+        *,
+        statistic: str = cloudwatch.Stats.MAXIMUM,
+        period: Duration = MINUTE,
+    ) -> cloudwatch.Metric:
+        """Return a metric of the ledger; gauges come once a minute, so one of them is a period."""
+        return cloudwatch.Metric(
+            namespace=metrics.NAMESPACE,
+            metric_name=name,
+            dimensions_map={metrics.DEPLOYMENT: self.deployment, **(dimensions or {})},
+            statistic=statistic,
+            period=period,
+        )
 
     def make(
         self,
@@ -99,6 +143,7 @@ class AlarmMaker:
         trigger: Trigger,
         *,
         topics: Sequence[sns.ITopic] | None = None,
+        few_samples: str | None = None,
     ) -> cloudwatch.Alarm:
         """Return an alarm that tells ``topics``, by default people, of its going on and off."""
         alarm = cloudwatch.Alarm(
@@ -113,11 +158,12 @@ class AlarmMaker:
             evaluation_periods=trigger.of_last,
             datapoints_to_alarm=trigger.enough,
             treat_missing_data=trigger.without_data,
+            evaluate_low_sample_count_percentile=few_samples,
         )
         self.tell(alarm, topics)
         return alarm
 
     def tell(self, alarm: cloudwatch.AlarmBase, topics: Sequence[sns.ITopic] | None = None) -> None:
-        for topic in (self.topic,) if topics is None else topics:
+        for topic in self.people if topics is None else topics:
             alarm.add_alarm_action(actions.SnsAction(topic))
             alarm.add_ok_action(actions.SnsAction(topic))

@@ -10,6 +10,8 @@ from constructs import Construct
 from spendfuse.budget import Budget
 from stacks.alarm import AlarmMaker
 from stacks.alarm_figures import AlarmFigures
+from stacks.own_alarms import OwnAlarms
+from stacks.request_alarms import RequestAlarms
 from stacks.spend_alarms import SpendAlarms
 from stacks.topics import Topics
 from stacks.watched import Watched
@@ -31,6 +33,8 @@ class Alarms(Construct):
         mails: bool,
     ) -> None:
         super().__init__(scope, construct_id)
-        maker = AlarmMaker(deployment, figures.runbooks, topics.alerts)
+        maker = AlarmMaker(deployment, figures.runbooks, people=(topics.alerts,))
         spend = SpendAlarms(self, "Spend", maker=maker, budgets=budgets, figures=figures)
-        self.all: tuple[cloudwatch.IAlarm, ...] = tuple(spend.all)
+        requests = RequestAlarms(self, "Requests", maker=maker, figures=figures)
+        own = OwnAlarms(self, "Own", maker=maker, watched=watched, figures=figures, mails=mails)
+        self.all: tuple[cloudwatch.IAlarm, ...] = (*spend.all, *requests.all, *own.all)

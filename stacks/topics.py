@@ -48,7 +48,8 @@ class Topics(Construct):
         self.alerts = self._topic("Alerts", publishers=PUBLISHERS)
         # Only a budget may blow the fuse from outside; an alarm or an anomaly informs.
         self.trips = self._topic("Trips", publishers=(BUDGETS,))
-        self.mail = self._topic("Mail", publishers=())
+        # Alarms about what tells people go past it: JSON by mail, rather than nothing.
+        self.mail = self._topic("Mail", publishers=(CLOUDWATCH,))
 
     def publish(self, topic: sns.Topic) -> list[Grant]:
         """Return what a role of ours needs to publish to the topic."""
@@ -60,8 +61,7 @@ class Topics(Construct):
     def _topic(self, construct_id: str, *, publishers: Sequence[str]) -> sns.Topic:
         topic = sns.Topic(self, construct_id, master_key=self.key, enforce_ssl=True)
         topic.add_to_resource_policy(_owner_may(topic))
-        if publishers:
-            topic.add_to_resource_policy(_services_may_publish(topic, publishers))
+        topic.add_to_resource_policy(_services_may_publish(topic, publishers))
         return topic
 
 

@@ -32,7 +32,7 @@ def services_allowed(statements: list[dict], action: str) -> set[str]:
     [
         ("alerts/TopicsAlerts", ALL_PUBLISHERS),
         ("alerts/TopicsTrips", {"budgets.amazonaws.com"}),
-        ("alerts/TopicsMail", set()),
+        ("alerts/TopicsMail", {"cloudwatch.amazonaws.com"}),
     ],
 )
 def test_a_topic_takes_messages_of_these_services_and_no_other(templates, topic, publishers):

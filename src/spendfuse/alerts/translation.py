@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC
 
 from spendfuse.alerts.alert import Alert, Severity
@@ -28,6 +28,9 @@ _WHOSE_FIGURES = (
 _CRITICAL_PERCENT = 100
 _WARNING_PERCENT = 80
 _SEVERITY_LINE = re.compile(r"^severity:\s*critical\s*$", re.IGNORECASE | re.MULTILINE)
+_RUNBOOK = "Runbook: "
+_OWN_LINES = 2
+"""What it says and its runbook, at least."""
 _HASH = re.compile(r"-[0-9a-f]{8}$")
 
 
@@ -98,18 +101,23 @@ def _of_budget(
 
 
 def _of_alarm(notice: AlarmNotice, definitions: Definitions) -> Alert:
+    words = _own_words(notice, definitions)
+    was_on = notice.old_state == "ALARM"
     headlines = {
-        "ALARM": f"Alarm: {notice.name}",
+        "ALARM": words.says if words else f"Alarm: {notice.name}",
         "INSUFFICIENT_DATA": f"Alarm without data: {notice.name}",
-        "OK": f"Resolved: {notice.name}" if notice.old_state == "ALARM" else f"OK: {notice.name}",
+        "OK": f"{'Resolved' if was_on else 'OK'}: {words.says if words else notice.name}",
     }
     children = ", ".join(arn.rpartition(":")[2] for arn in notice.children)
     details = (
         notice.reason,
-        notice.description,
+        words.so if words else notice.description,
         f"Set off by: {children}" if children else "",
         f"CloudWatch alarm {notice.arn}, {notice.old_state or 'unknown'} → {notice.state}.",
+        words.runbook if words else "",
     )
+    # All of our alarms come to OK when they get their first data: that is no news.
+    is_news = words is None or notice.state != "OK" or was_on
     return Alert(
         id=f"cloudwatch/{notice.arn}/{notice.changed_at.astimezone(UTC).isoformat()}",
         deployment=definitions.deployment,
@@ -117,9 +125,29 @@ def _of_alarm(notice: AlarmNotice, definitions: Definitions) -> Alert:
         severity=_alarm_severity(notice),
         headline=headlines[notice.state],
         at=notice.changed_at,
-        channels=EVERYBODY,
+        channels=EVERYBODY if is_news else (),
         details=tuple(detail for detail in details if detail),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _OwnWords:
+    """What the description of an alarm of ours says; ``stacks.alarm`` writes it."""
+
+    says: str
+    so: str
+    runbook: str
+
+
+def _own_words(notice: AlarmNotice, definitions: Definitions) -> _OwnWords | None:
+    """Return the words of an alarm of this deployment's, None of anybody else's."""
+    lines = [line for line in notice.description.splitlines() if line.strip()]
+    is_ours = notice.name.startswith(f"{definitions.deployment}-")
+    if not is_ours or len(lines) < _OWN_LINES or not lines[-1].startswith(_RUNBOOK):
+        return None
+    says, *middle, runbook = lines
+    so = " ".join(line for line in middle if not _SEVERITY_LINE.match(line))
+    return _OwnWords(says.removesuffix("."), so, runbook)
 
 
 def _alarm_severity(notice: AlarmNotice) -> Severity:

@@ -25,6 +25,7 @@ def alarms_config(block: AlarmsBlock) -> AlarmsConfig:
         function_throttles=block.function_throttles,
         stream_lag_seconds=block.stream_lag.seconds if block.stream_lag else None,
         queue_age_seconds=block.queue_age.seconds if block.queue_age else None,
+        queue_stuck=block.queue_stuck,
         delivery_failures=block.delivery_failures,
         unconfirmed_emails=block.unconfirmed_emails,
         heartbeat=block.heartbeat,

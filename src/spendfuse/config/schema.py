@@ -206,6 +206,7 @@ class AlarmsBlock(Block):
     function_throttles: bool = True
     stream_lag: Annotated[StreamLagBlock | None, _or_off('{"seconds": 120}')] = StreamLagBlock()
     queue_age: Annotated[QueueAgeBlock | None, _or_off('{"seconds": 600}')] = QueueAgeBlock()
+    queue_stuck: bool = True
     delivery_failures: bool = True
     unconfirmed_emails: bool = True
     heartbeat: bool = True

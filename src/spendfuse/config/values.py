@@ -61,6 +61,7 @@ class AlarmsConfig:
     function_throttles: bool
     stream_lag_seconds: int | None
     queue_age_seconds: int | None
+    queue_stuck: bool
     delivery_failures: bool
     unconfirmed_emails: bool
     heartbeat: bool
