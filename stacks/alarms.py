@@ -10,7 +10,8 @@ from constructs import Construct
 from spendfuse.budget import Budget
 from stacks.alarm import AlarmMaker
 from stacks.alarm_figures import AlarmFigures
-from stacks.own_alarms import OwnAlarms
+from stacks.delivery_alarms import DeliveryAlarms
+from stacks.function_alarms import FunctionAlarms
 from stacks.request_alarms import RequestAlarms
 from stacks.spend_alarms import SpendAlarms
 from stacks.topics import Topics
@@ -36,5 +37,13 @@ class Alarms(Construct):
         maker = AlarmMaker(deployment, figures.runbooks, people=(topics.alerts,))
         spend = SpendAlarms(self, "Spend", maker=maker, budgets=budgets, figures=figures)
         requests = RequestAlarms(self, "Requests", maker=maker, figures=figures)
-        own = OwnAlarms(self, "Own", maker=maker, watched=watched, figures=figures, mails=mails)
-        self.all: tuple[cloudwatch.IAlarm, ...] = (*spend.all, *requests.all, *own.all)
+        deliveries = DeliveryAlarms(
+            self, "Deliveries", maker=maker, watched=watched, figures=figures, mails=mails
+        )
+        functions = FunctionAlarms(self, "Functions", maker=maker, watched=watched, figures=figures)
+        self.all: tuple[cloudwatch.IAlarm, ...] = (
+            *spend.all,
+            *requests.all,
+            *deliveries.all,
+            *functions.all,
+        )
