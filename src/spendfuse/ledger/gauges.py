@@ -14,8 +14,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from spendfuse import metrics
 from spendfuse.ledger.named_values import NamedValues, dimension_value
-from spendfuse.ledger.series_state import start_of
-from spendfuse.ledger.tally import Series, SeriesBy, SeriesKey, bucket_ms
+from spendfuse.ledger.tally import Series, SeriesBy, SeriesKey, bucket_ms, start_of
 from spendfuse.money import EXACT, usd
 
 Unit = Literal["None", "Count", "Percent", "Milliseconds"]
