@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import random
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
 from packs import NOW, a_pack, a_record
+from unit.ledger.faulty_table import CRASH, LOST_ANSWER, CrashError, FaultyTable, fail
 from unit.ledger.memory_table import MemoryTable
 
 from spendfuse.budget import Budget
@@ -85,44 +85,6 @@ def expected(*postings: Posting) -> Counters:
         )
         for key, delta in merged(each.added for each in postings).items()
     }
-
-
-class CrashError(Exception):
-    """The recorder is gone, and with it all that it knew."""
-
-
-@dataclass
-class FaultyTable:
-    """A table at whose n-th call something happens: before it takes effect, or after."""
-
-    table: MemoryTable
-    at: int
-    before: Callable[[], object] = lambda: None
-    after: Callable[[], object] = lambda: None
-    calls: int = 0
-
-    def __getattr__(self, name: str) -> Any:
-        def call(*args: Any, **request: Any) -> Any:
-            number, self.calls = self.calls, self.calls + 1
-            if number == self.at:
-                self.before()
-            answer = getattr(self.table, name)(*args, **request)
-            if number == self.at:
-                self.after()
-            return answer
-
-        return call
-
-
-def fail(error: Exception) -> Callable[[], None]:
-    def failing() -> None:
-        raise error
-
-    return failing
-
-
-CRASH = fail(CrashError())
-LOST_ANSWER = fail(UnavailableError("no answer"))
 
 
 def post(table: Any, *postings: Posting) -> int:
