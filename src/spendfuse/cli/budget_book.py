@@ -19,7 +19,7 @@ from spendfuse.config import budgets_from_file, stage_names
 from spendfuse.config.fields import MAX_ATTRIBUTE_BYTES
 from spendfuse.config.scopes import is_attribute_text
 from spendfuse.definitions import AwsBudget, Definitions, definitions_from_json
-from spendfuse.errors import SettingsError, SpendfuseError
+from spendfuse.errors import InputError, SettingsError, SpendfuseError
 from spendfuse.ledger.dynamodb import DynamoLedger
 from spendfuse.ledger.dynamodb_overrides import DynamoOverrides
 from spendfuse.period import Period
@@ -67,6 +67,20 @@ class Book:
         raise click.BadParameter(
             f"there is no budget {name!r}; {hint}there are: {', '.join(names)}"
         )
+
+    def period(self, budget: Budget, key: str | None) -> Period:
+        """Return the budget's period of that key, or the one that runs.
+
+        Raises:
+            click.BadParameter: not a key of this budget's kind of period.
+        """
+        if key is None:
+            return budget.period_at(self.now)
+        try:
+            return budget.period_of(key)
+        except InputError as error:
+            now = budget.period_at(self.now).key
+            raise click.BadParameter(f"{error}; {budget.name} is in {now} now") from error
 
     def limit(self, budget: Budget, value: str = "") -> int:
         """Return the nano-dollars in force."""

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from spendfuse.budget import Budget, Override
+from spendfuse.budget import Override
 from spendfuse.cli.budget_book import Book, caller, check_value, open_book
 from spendfuse.cli.budget_change import (
     Change,
@@ -25,9 +25,7 @@ from spendfuse.cli.context import Context
 from spendfuse.cli.options import json_option, one_line_reason, print_json
 from spendfuse.config.fields import limit_usd
 from spendfuse.config.scopes import is_attribute_text
-from spendfuse.errors import InputError
 from spendfuse.money import display_usd, nano_usd
-from spendfuse.period import Period
 
 _AnyCommand = TypeVar("_AnyCommand", bound=Callable[..., Any])
 
@@ -122,7 +120,7 @@ def show(
     """
     book = _opened(context, file)
     budget = book.budget(name)
-    whose, period = check_value(budget, value), _period(book, budget, key)
+    whose, period = check_value(budget, value), book.period(budget, key)
     if as_json:
         print_json(show_json(book, budget, whose, period))
     else:
@@ -226,16 +224,6 @@ def _opened(context: Context, file: Path | None) -> Book:
     if book.note:
         click.echo(book.note, err=True)
     return book
-
-
-def _period(book: Book, budget: Budget, key: str | None) -> Period:
-    if key is None:
-        return budget.period_at(book.now)
-    try:
-        return budget.period_of(key)
-    except InputError as error:
-        now = budget.period_at(book.now).key
-        raise click.BadParameter(f"{error}; {budget.name} is in {now} now") from error
 
 
 def _confirm(change: Change, *, yes: bool) -> None:

@@ -30,7 +30,15 @@ _COMMANDS = {
         "spendfuse.cli.demo:demo",
         "Deploy to a sandbox on this machine, overspend, and watch the fuse blow.",
     ),
+    "estimate": (
+        "spendfuse.cli.estimate:estimate",
+        "Print what this deployment costs on AWS in a month, line by line.",
+    ),
     "fuse": ("spendfuse.cli.fuse:fuse", "See, blow and restore the fuse."),
+    "ledger": (
+        "spendfuse.cli.ledger:ledger",
+        "See what was counted and for whom, correct it, and send again what did not count.",
+    ),
     "prices": ("spendfuse.cli.prices:prices", "See what calls and models cost."),
     "sandbox": (
         "spendfuse.cli.sandbox:sandbox",

@@ -7,6 +7,7 @@ wait or the oldest has waited long. A fold writes each row of a book anew that i
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from spendfuse.upkeep.deployment import Deployment
 from spendfuse.upkeep.measured import Measured
@@ -28,9 +29,18 @@ def fold_units(workload: Workload, deployment: Deployment, measured: Measured) -
     """Return what a month's postings pay to be folded; nothing without postings."""
     if not workload.postings:
         return Units()
-    series = _series_units(workload, deployment, measured)
-    shares = _shares_units(workload, deployment, measured)
-    return series + shares + _waiting_units(workload, deployment, measured)
+
+    def series(rows: int) -> Units:
+        return series_fold_units(workload, measured, rows=rows)
+
+    def shares(rows: int) -> Units:
+        return share_fold_units(workload, deployment, measured, rows=rows)
+
+    return (
+        _spread(series, workload.postings, series_folds(workload, deployment))
+        + _spread(shares, workload.postings, share_folds(workload, deployment))
+        + _waiting_units(workload, deployment, measured)
+    )
 
 
 def idle_units(measured: Measured) -> Units:
@@ -52,21 +62,23 @@ def share_folds(workload: Workload, deployment: Deployment) -> int:
     return min(rows, max(by_time, math.ceil(rows / deployment.fold_rows)))
 
 
-def _series_units(workload: Workload, deployment: Deployment, measured: Measured) -> Units:
-    folds = series_folds(workload, deployment)
-    row = series_row_bytes(workload, measured)
+def series_fold_units(workload: Workload, measured: Measured, *, rows: int) -> Units:
+    """Return what one fold pays that takes so many postings' series."""
     state = Units(
         written=write_units(measured.series_state_bytes),
         read=read_units(measured.series_state_bytes),
     )
-    return _taken_units(workload, folds, row, measured) + state.times(folds)
+    return state + _taken_units(rows, series_row_bytes(workload, measured), measured)
 
 
-def _shares_units(workload: Workload, deployment: Deployment, measured: Measured) -> Units:
-    folds = share_folds(workload, deployment)
-    row = shares_row_bytes(workload, measured)
-    users = different_users(workload.users, math.ceil(workload.requests / folds))
-    touched = different_users(deployment.user_books, users)
+def share_fold_units(
+    workload: Workload, deployment: Deployment, measured: Measured, *, rows: int
+) -> Units:
+    """Return what one fold pays that takes so many postings' shares."""
+    records = rows * workload.packs_per_posting * workload.records_per_pack
+    users = different_users(workload.users, records)
+    # Ids that follow each other spread evenly: hardly two of them share a book by chance.
+    touched = min(deployment.user_books, users)
     of_users = measured.book_bytes + measured.book_share_bytes * math.ceil(
         max(1, workload.users) / deployment.user_books
     )
@@ -76,21 +88,24 @@ def _shares_units(workload: Workload, deployment: Deployment, measured: Measured
         written=touched * write_units(of_users) + _NAMED_BOOKS * write_units(of_names),
         read=touched * read_units(of_users) + _NAMED_BOOKS * read_units(of_names),
     )
-    written = books.times(workload.counted.totals * folds)
-    return _taken_units(workload, folds, row, measured) + written
+    taken = _taken_units(rows, shares_row_bytes(workload, measured), measured)
+    return books.times(workload.counted.totals) + taken
 
 
-def _taken_units(workload: Workload, folds: int, row: float, measured: Measured) -> Units:
-    """Return what it pays to take all rows out of a log: read, noted in a fold row, deleted."""
-    rows = workload.postings
-    each = math.ceil(rows / folds)
-    fold_row = measured.book_bytes + each * measured.folded_row_bytes
-    of_a_fold = Units(
-        # It is put, and put right when all is added; it is read once more to see what is left.
-        written=2 * write_units(fold_row),
-        read=read_units(each * row) + 2 * read_units(fold_row),
+def _taken_units(rows: int, row: float, measured: Measured) -> Units:
+    """Return what it pays to take rows out of a log: read, noted in the fold row, deleted."""
+    fold_row = measured.book_bytes + rows * measured.folded_row_bytes
+    return Units(
+        # The fold row is put, and put right when all is added; it was read before.
+        written=2 * write_units(fold_row) + rows * write_units(row),
+        read=read_units(rows * row) + read_units(fold_row),
     )
-    return of_a_fold.times(folds) + Units(written=rows * write_units(row))
+
+
+def _spread(fold: Callable[[int], Units], rows: int, folds: int) -> Units:
+    """Return what so many rows pay in so many folds, about as large as each other."""
+    each, more = divmod(rows, folds)
+    return fold(each + 1).times(more) + fold(each).times(folds - more)
 
 
 def _waiting_units(workload: Workload, deployment: Deployment, measured: Measured) -> Units:
