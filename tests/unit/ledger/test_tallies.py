@@ -377,6 +377,22 @@ def test_two_publishers_at_once_publish_each_figure_once(
     assert state.month_to_date(NOW) == 15
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("at", range(SERIES_CALLS))
+def test_a_publisher_that_lost_its_claim_spoils_no_state(
+    table: MemoryTable, at: int, when: str
+) -> None:
+    def other() -> None:
+        for n in (0, 1):
+            Tallies(table).take_series(AFTER_A_CLAIM, lambda _: None)
+            leave(table, a_tally(7 + n), at=100 + n)
+
+    Tallies(FaultyTable(table, at, **{when: other})).take_series(LATER, lambda _: None)
+    state = Tallies(table).take_series(AFTER_A_CLAIM, lambda _: None)
+
+    assert state.month_to_date(NOW) == 30
+
+
 # DynamoDB itself
 
 
