@@ -18,7 +18,7 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-_MEMORY_MB = 512
+MEMORY_MB = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Function(Construct):
             code=lambda_.Code.from_asset(str(asset)),
             environment=dict(environment),
             timeout=timeout,
-            memory_size=_MEMORY_MB,
+            memory_size=MEMORY_MB,
             role=self.role.without_policy_updates(),
             log_group=log_group,
             logging_format=lambda_.LoggingFormat.JSON,

@@ -10,6 +10,7 @@ from constructs import Construct
 from spendfuse.budget import Budget
 from stacks.alarm_figures import AlarmFigures
 from stacks.alarms import Alarms
+from stacks.dashboard import Dashboard
 from stacks.topics import Topics
 from stacks.watched import Watched
 
@@ -41,4 +42,13 @@ class MonitoringStack(Stack):
             budgets=budgets,
             figures=figures,
             mails=mails,
+        )
+        Dashboard(
+            self,
+            "Dashboard",
+            deployment=deployment,
+            watched=watched,
+            budgets=budgets,
+            alarms=self.alarms.all,
+            warning_percent=figures.budget_warning_percent,
         )
