@@ -16,8 +16,6 @@ _FUNCTIONS, _QUEUES = 5, 3
 _OF_TOPICS = 5
 """``delivery-failures``: of each of three topics, and of the two that have dead letters."""
 _HEARTBEATS = 2
-_OF_A_BUDGET = 2
-"""``budget-used``: warning and critical."""
 
 
 def sender() -> Sender:
@@ -63,7 +61,8 @@ def _alarm_metrics(config: Config) -> Iterator[int]:
     ):
         yield int(figure is not None)
     yield (alarms.anomaly_band is not None) * aws_prices.ANOMALY_ALARM_METRICS
-    yield (alarms.budget_warning_percent is not None) * _OF_A_BUDGET * _gauged_budgets(config)
+    yield (alarms.budget_warning_percent is not None) * _gauged_budgets(config)
+    yield (alarms.budget_critical_percent is not None) * _gauged_budgets(config)
     yield alarms.dead_letters * _QUEUES
     yield (alarms.queue_age_seconds is not None) * _QUEUES
     yield alarms.function_errors * functions

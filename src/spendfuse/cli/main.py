@@ -40,6 +40,10 @@ _COMMANDS = {
         "See what was counted and for whom, correct it, and send again what did not count.",
     ),
     "prices": ("spendfuse.cli.prices:prices", "See what calls and models cost."),
+    "reach": (
+        "spendfuse.cli.reach:reach",
+        "Show for every rung which nets see it, how late at worst, and what that costs.",
+    ),
     "sandbox": (
         "spendfuse.cli.sandbox:sandbox",
         "Run AWS on this machine, with spendfuse deployed in it.",

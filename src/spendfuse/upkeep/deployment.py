@@ -41,6 +41,24 @@ class Deployment:
 
 
 @dataclass(frozen=True, slots=True)
+class AlarmPace:
+    """Rings when ``enough`` of the last ``of_last`` periods are beyond the alarm's figure."""
+
+    period_seconds: int
+    enough: int = 1
+    of_last: int = 1
+
+
+ALARM_PACES = {
+    "budget-used": AlarmPace(60),
+    "high-daily-cost": AlarmPace(60),
+    "hourly-spend": AlarmPace(60, of_last=5),
+    "spend-anomaly": AlarmPace(300, enough=3, of_last=3),
+}
+"""By the alarms' names."""
+
+
+@dataclass(frozen=True, slots=True)
 class Sender:
     """The SDK's sink for the usage queue."""
 
