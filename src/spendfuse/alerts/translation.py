@@ -109,13 +109,13 @@ def _of_alarm(notice: AlarmNotice, definitions: Definitions) -> Alert:
         "OK": f"{'Resolved' if was_on else 'OK'}: {words.says if words else notice.name}",
     }
     children = ", ".join(arn.rpartition(":")[2] for arn in notice.children)
-    details = (
-        notice.reason,
-        words.so if words else notice.description,
-        f"Set off by: {children}" if children else "",
-        f"CloudWatch alarm {notice.arn}, {notice.old_state or 'unknown'} → {notice.state}.",
-        words.runbook if words else "",
-    )
+    set_off = f"Set off by: {children}" if children else ""
+    change = f"CloudWatch alarm {notice.arn}, {notice.old_state or 'unknown'} → {notice.state}."
+    if words is None:
+        details = (notice.reason, notice.description, set_off, change)
+    else:
+        follows = words.so if notice.state == "ALARM" else ""
+        details = (follows, set_off, notice.reason, change, words.runbook)
     # All of our alarms come to OK when they get their first data: that is no news.
     is_news = words is None or notice.state != "OK" or was_on
     return Alert(

@@ -233,6 +233,73 @@ def test_each_change_of_an_alarm_has_its_own_id() -> None:
     assert translated(json.dumps(again)).id != alert_of("alarm-metric.json").id
 
 
+OUR_ALARM = {
+    **json.loads(recorded("alarm-metric.json")),
+    "AlarmName": "acme-prod-hourly-spend",
+    "AlarmDescription": (
+        "More than $20 were spent in the last 60 minutes.\n"
+        "It has not been so for long.\n"
+        "Severity: critical\n"
+        "Runbook: docs/runbooks/hourly-spend.md"
+    ),
+}
+
+
+def of_our_alarm(**change: object) -> Alert:
+    return translated(json.dumps({**OUR_ALARM, **change}))
+
+
+def test_an_alarm_of_ours_says_in_its_headline_what_is_the_case() -> None:
+    alert = of_our_alarm()
+
+    assert alert.headline == "More than $20 were spent in the last 60 minutes"
+    assert alert.severity == "critical"
+    assert alert.channels == ("slack", "email")
+
+
+def test_an_alarm_of_ours_ends_with_its_runbook_and_spares_its_severity_line() -> None:
+    alert = of_our_alarm()
+
+    assert alert.details[0] == "It has not been so for long."
+    assert alert.details[-1] == "Runbook: docs/runbooks/hourly-spend.md"
+    assert OUR_ALARM["NewStateReason"] in alert.details
+    assert not [line for line in alert.details if "Severity" in line]
+
+
+def test_the_end_of_an_alarm_of_ours_is_told_as_its_end() -> None:
+    alert = of_our_alarm(NewStateValue="OK", OldStateValue="ALARM")
+
+    assert alert.headline == "Resolved: More than $20 were spent in the last 60 minutes"
+    assert (alert.severity, alert.channels) == ("info", ("slack", "email"))
+    # What followed from it follows no more.
+    assert "It has not been so for long." not in alert.details
+
+
+def test_the_first_data_of_an_alarm_of_ours_is_no_news() -> None:
+    # Else a deployment would tell people of each of its forty alarms that all is well.
+    assert of_our_alarm(NewStateValue="OK", OldStateValue="INSUFFICIENT_DATA").channels == ()
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        {"AlarmName": "other-hourly-spend"},
+        {"AlarmName": "acme-production"},
+        {"AlarmDescription": "Mine.\nRunbook: x.md\nSeverity: critical"},
+        {"AlarmDescription": "Runbook: x.md"},
+        {"AlarmDescription": None},
+    ],
+)
+def test_an_alarm_of_anybody_else_s_keeps_its_name_and_all_of_its_text(foreign: dict) -> None:
+    alert = of_our_alarm(**foreign)
+    quiet = of_our_alarm(**foreign, NewStateValue="OK", OldStateValue="INSUFFICIENT_DATA")
+    description = {**OUR_ALARM, **foreign}["AlarmDescription"]
+
+    assert alert.headline == f"Alarm: {({**OUR_ALARM, **foreign})['AlarmName']}"
+    assert description is None or description in alert.details
+    assert quiet.channels == ("slack", "email")
+
+
 @pytest.mark.parametrize("name", ["anomaly.json", "raw-text.txt", "json-broken.txt"])
 def test_the_unknown_is_passed_on_word_for_word(name: str) -> None:
     alert = alert_of(name)
