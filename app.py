@@ -64,12 +64,14 @@ def add_stacks(app: App, config: Config) -> None:
             mails=bool(config.emails),
         )
         # CDK refuses a stack without resources.
-        if config.aws_budgets:
+        if config.aws_budgets or config.cost_anomaly:
             BudgetsStack(
                 app,
                 f"{name}-budgets",
+                deployment=name,
                 topics=alerts.topics,
                 aws_budgets=config.aws_budgets,
+                cost_anomaly=config.cost_anomaly,
             )
     for key, value in config.tags.items():
         Tags.of(app).add(key, value)

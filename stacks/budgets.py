@@ -1,5 +1,7 @@
 """The budgets stack: AWS's own view of the bill, hours late, but of everything.
 
+AWS Budgets and, where it is asked for, Cost Anomaly Detection.
+
 A rung has one SNS subscriber at most, so each publishes to one topic: the rung that trips
 to ``trips``, all others to ``alerts``. Each budget's name changes with its rungs: AWS can
 only replace them, and cannot while the old name is taken.
@@ -15,6 +17,7 @@ from aws_cdk import Stack
 from aws_cdk import aws_budgets as budgets
 from constructs import Construct
 
+from stacks.cost_anomaly import CostAnomaly, CostAnomalySettings
 from stacks.topics import Topics
 
 _TIME_UNITS = {"day": "DAILY", "month": "MONTHLY"}
@@ -42,15 +45,17 @@ class AwsBudget(Protocol):
 
 
 class BudgetsStack(Stack):
-    """One AWS::Budgets::Budget for each that is configured."""
+    """One AWS::Budgets::Budget for each that is configured, and a subscription to anomalies."""
 
     def __init__(
         self,
         scope: Construct,
         construct_id: str,
         *,
+        deployment: str,
         topics: Topics,
         aws_budgets: Sequence[AwsBudget],
+        cost_anomaly: CostAnomalySettings | None,
     ) -> None:
         super().__init__(
             scope, construct_id, description="spendfuse: AWS Budgets, the backstop of the ledger"
@@ -63,6 +68,14 @@ class BudgetsStack(Stack):
                 _construct_id(each),
                 budget=_budget_data(each),
                 notifications_with_subscribers=_notifications(each, topics),
+            )
+        if cost_anomaly:
+            CostAnomaly(
+                self,
+                "CostAnomaly",
+                deployment=deployment,
+                topic=topics.alerts,
+                settings=cost_anomaly,
             )
 
 

@@ -49,13 +49,14 @@ def cost_widgets(
 def standing_text(lines: Sequence[Line]) -> str:
     """Return the arithmetic of what costs the same every month."""
     rows = "\n".join(
-        f"| {line.quantity:,} {line.what} | {_price(line)} | {_cents(line.usd)} |" for line in lines
+        f"| {line.what} | {line.quantity:,} | {_price(line)} | {_cents(line.usd)} |"
+        for line in lines
     )
     in_all = sum((line.usd for line in lines), Decimal(0))
     return (
         "**AWS cost of spendfuse: what costs the same every month**\n\n"
-        "| what | US$ each | US$ a month |\n|---|---:|---:|\n"
-        f"{rows}\n| **together** | | **{_cents(in_all)}** |\n\n"
+        "| what | how many | US$ each | US$ a month |\n|---|---:|---:|---:|\n"
+        f"{rows}\n| **together** | | | **{_cents(in_all)}** |\n\n"
         f"Each model and each feature in use adds {_cents(usd_a_value())} a month. List prices of "
         f"{aws_prices.PRICES_REGION}, {aws_prices.PRICES_DATE}, without the free tier. "
         "`spendfuse estimate` says it for any volume."

@@ -338,8 +338,8 @@ def test_what_costs_the_same_every_month_is_said_with_its_arithmetic(templates, 
         + aws_prices.SCHEDULE_RUN.of(2 * 43_200)
     )
 
-    assert f"| {own} metrics of the ledger |" in text
-    assert f"| {looked_at} metrics that alarms look at |" in text
+    assert f"| metrics of the ledger | {own} |" in text
+    assert f"| metrics that alarms look at | {looked_at} |" in text
     assert f"| **{together:.2f}** |" in text
     assert aws_prices.PRICES_DATE in text
 
