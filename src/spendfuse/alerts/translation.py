@@ -111,6 +111,7 @@ def _of_alarm(notice: AlarmNotice, definitions: Definitions) -> Alert:
     children = ", ".join(arn.rpartition(":")[2] for arn in notice.children)
     set_off = f"Set off by: {children}" if children else ""
     change = f"CloudWatch alarm {notice.arn}, {notice.old_state or 'unknown'} → {notice.state}."
+    details: tuple[str, ...]
     if words is None:
         details = (notice.reason, notice.description, set_off, change)
     else:

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from spendfuse.budget import Budget, Limits
+from spendfuse.cli.alarm_text import alarm_lines, cost_anomaly_line
 from spendfuse.cli.budget_text import limit_text, match_text, rate_text, unusual_lines
 from spendfuse.cli.cdk_json import context_in, json_object
 from spendfuse.config import AwsBudgetConfig, Config, budgets_from_file, load, stage_names
@@ -89,6 +90,10 @@ def _lines(shown: Config) -> Iterator[str]:
     for aws_budget in shown.aws_budgets:
         yield ""
         yield from _aws_budget_lines(aws_budget)
+    yield ""
+    yield from alarm_lines(shown.alarms)
+    if shown.cost_anomaly:
+        yield cost_anomaly_line(shown.cost_anomaly)
     yield ""
     yield f"fuse {fuse.name}: {fuse.mode}; keys of {', '.join(fuse.key_stores)} tagged"
     yield f"  spendfuse:fuse={fuse.name}; {fuse.allowance_percent} % allowance after a restore"

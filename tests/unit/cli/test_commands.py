@@ -49,6 +49,24 @@ def test_config_check_shows_each_rung_in_dollars() -> None:
     assert "80 %         $160.00  slack" in result.output
 
 
+def test_config_check_shows_each_alarm_with_its_figure_and_those_that_are_off(
+    cdk_json: Path,
+) -> None:
+    raw = json.loads(cdk_json.read_text())
+    raw["context"]["spendfuse"] |= {
+        "alarms": {"hourly_spend": {"usd": "7.50"}, "latency_p95": False, "heartbeat": False},
+        "cost_anomaly": {"impact_usd": 35},
+    }
+    cdk_json.write_text(json.dumps(raw))
+
+    lines = run("config", "check").output.splitlines()
+
+    assert "  hourly_spend        above $7.50 in 60 minutes" in lines
+    assert "  budget_used         at 80 and 100 %" in lines
+    assert "  off                 latency_p95, heartbeat" in lines
+    assert "AWS's cost anomalies: from an impact of $35.00 on, of a new monitor" in lines
+
+
 @pytest.mark.usefixtures("cdk_json")
 def test_config_check_of_a_stage_shows_that_stage() -> None:
     shown = json.loads(run("config", "check", "--stage", "dev", "--json").output)
