@@ -15,6 +15,8 @@ from spendfuse.upkeep.deployment import Sender
 _FUNCTIONS, _QUEUES = 5, 3
 _OF_TOPICS = 5
 """``delivery-failures``: of each of three topics, and of the two that have dead letters."""
+_OF_A_STUCK_QUEUE = 2
+"""What was received of it, and what was deleted."""
 _HEARTBEATS = 2
 
 
@@ -65,6 +67,7 @@ def _alarm_metrics(config: Config) -> Iterator[int]:
     yield (alarms.budget_critical_percent is not None) * _gauged_budgets(config)
     yield alarms.dead_letters * _QUEUES
     yield (alarms.queue_age_seconds is not None) * _QUEUES
+    yield alarms.queue_stuck * _QUEUES * _OF_A_STUCK_QUEUE
     yield alarms.function_errors * functions
     yield alarms.function_throttles * functions
     yield alarms.delivery_failures * _OF_TOPICS

@@ -1,0 +1,90 @@
+"""The tables of docs/scale.md: what a million requests cost, by how they are packed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from decimal import ROUND_HALF_UP, Decimal
+
+from spendfuse.upkeep.bill import Bill, Standing, monthly_bill
+from spendfuse.upkeep.deployment import Deployment
+from spendfuse.upkeep.measured import Measured
+from spendfuse.upkeep.workload import Counted, Workload
+
+RECORDS = (1, 20, 200, 1_000)
+USERS = (1, 100, 1_000)
+VOLUMES = (1_000_000, 10_000_000, 100_000_000, 1_000_000_000)
+TABLE_REQUESTS, TABLE_USERS = 10_000_000, 10_000
+MAX_PACK_RECORDS = 500
+"""The SDK's; a larger heap of records goes as several packs, and is counted in one posting."""
+USUAL = Standing(
+    budgets=1,
+    alarm_metrics=43,
+    composite_alarms=1,
+    dashboards=1,
+    emails=1,
+    secrets=1,
+    aws_budgets=1,
+    cost_anomaly_monitors=0,
+)
+_SHOWN = Decimal("0.001")
+
+
+def bill_of(requests: int, users: int, records: int, users_together: int) -> Bill:
+    """Return a month's bill of the deployment in cdk.json, with one budget for everything.
+
+    Args:
+        requests: of the month.
+        users: of the month.
+        records: that one process sends together.
+        users_together: different ones among them.
+    """
+    packs = -(-records // MAX_PACK_RECORDS)
+    in_each = records // packs
+    workload = Workload(
+        requests=requests,
+        users=users,
+        records_per_pack=in_each,
+        users_per_pack=min(in_each, max(1, users_together // packs)),
+        counted=Counted(1, 0, 0),
+        packs_per_posting=packs,
+    )
+    return monthly_bill(workload, USUAL, Deployment(), Measured())
+
+
+def packing_table() -> Iterator[str]:
+    """Yield what a million requests cause, by records and users that are sent together."""
+    titles = [f"{users:,} user{'' if users == 1 else 's'}" for users in USERS]
+    yield from _markdown(
+        ["records together", *titles],
+        [[f"{records:,}", *(_cell(records, users) for users in USERS)] for records in RECORDS],
+    )
+
+
+def volume_table() -> Iterator[str]:
+    """Yield what months of other sizes cost, with 200 records of 100 users in a pack."""
+    rows = []
+    for requests in VOLUMES:
+        bill = bill_of(requests, TABLE_USERS, 200, 100)
+        per_million = bill.per_million_requests_usd or Decimal(0)
+        rows.append([f"{requests:,}", *map(_usd, (per_million, bill.by_requests_usd))])
+        rows[-1] += map(_usd, (bill.fixed_usd, bill.monthly_usd))
+    yield from _markdown(
+        ["requests a month", "for a million", "by requests", "without any", "all"], rows
+    )
+
+
+def _cell(records: int, users: int) -> str:
+    """Return a cell; a pack has no more users than records."""
+    bill = bill_of(TABLE_REQUESTS, TABLE_USERS, records, min(records, users))
+    return _usd(bill.per_million_requests_usd or Decimal(0))
+
+
+def _usd(amount: Decimal) -> str:
+    return f"${amount.quantize(_SHOWN, ROUND_HALF_UP):,}"
+
+
+def _markdown(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(titles)} |"
+    yield f"|{'---:|' * len(titles)}"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"
