@@ -165,7 +165,7 @@ def adjust(
             "each minute); try again in a minute"
         )
     store = DynamoAdjustments(context.client("dynamodb"), _table(context))
-    there = store.find(_checked_id(given_id)) if given_id else None
+    there = None if given_id is None else store.find(_checked_id(given_id))
     # A repeated command means the same time, though now is later.
     when = at or (there.at if there else book.now)
     check_time(when, book.now)
@@ -268,6 +268,6 @@ def _post(book: Book, adjustment: Adjustment, store: DynamoAdjustments) -> None:
         return
     click.echo(f"Posted as {adjustment.id}.")
     click.echo(
-        "  Guards count for themselves and do not follow: a limit makes room, where they refuse."
+        "  Guards count for themselves and do not follow; where they refuse, raise the limit."
     )
     click.echo(undo_line(adjustment))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from decimal import ROUND_HALF_UP, Decimal
 
-from spendfuse.cli.budget_report import minute, period_text, used_text
+from spendfuse.cli.budget_report import minute, period_text, used_percent, used_text
 from spendfuse.cli.budget_text import limit_text, printable, scope_text
 from spendfuse.cli.ledger_figures import MOST_WAITING, Counted, Figures, Ranking
 from spendfuse.cli.ledger_text import count, cut, folded
@@ -29,15 +29,24 @@ NOBODY: dict[ShareBy, str] = {
 
 
 def show_lines(figures: Figures, *, is_one: bool) -> Iterator[str]:
-    """Yield the ledger as it is: one budget whole, or a table of all."""
+    """Yield the ledger as it is: one budget whole, or all, the fullest after the first."""
     if is_one:
         yield from _one_lines(figures, figures.counted[0])
     else:
-        rows = [_HEADS, *(_row(each) for each in figures.counted)]
+        first, *others = figures.counted
+        # Of a hundred, those that are nearly spent must not have to be looked for.
+        others.sort(key=_used, reverse=True)
+        rows = [_HEADS, *(_row(each) for each in (first, *others))]
         yield from table(list(folded(rows, indent="")), right=_AMOUNTS, indent="")
-        yield from _key_lines(figures.counted[0], "dearest API keys of {}")
+        yield from _key_lines(first, f"dearest API keys of {first.budget.name}")
     yield ""
     yield from table(list(_now_rows(figures)), indent="")
+
+
+def _used(counted: Counted) -> Decimal:
+    # Nothing is left of a limit of nothing.
+    used = used_percent(counted.total.nano_usd, counted.limit_nano_usd)
+    return Decimal("Infinity") if used is None else used
 
 
 def _row(counted: Counted) -> tuple[str, ...]:
@@ -74,7 +83,7 @@ def _key_lines(counted: Counted, title: str) -> Iterator[str]:
     if not counted.keys:
         return
     yield ""
-    yield title.format(counted.budget.name)
+    yield title
     yield from table(
         [
             (

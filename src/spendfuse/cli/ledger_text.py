@@ -60,7 +60,9 @@ def folded(
         widths[column] = room
     for row in rows:
         parts = [
-            textwrap.wrap(cell, widths[number]) or [""] if number in columns else [cell]
+            textwrap.wrap(cell, widths[number], subsequent_indent=GAP) or [""]
+            if number in columns
+            else [cell]
             for number, cell in enumerate(row)
         ]
         yield from zip_longest(*parts, fillvalue="")

@@ -47,8 +47,13 @@ class Adjustment:
         return self.nano_usd, dict(self.attributes), at, self.reason
 
     def added(self, budgets: Sequence[Budget]) -> dict[ItemKey, Delta]:
-        """Return what it adds to the counters of all budgets that it matches: no request."""
-        return dict.fromkeys(deltas([self._as_record], budgets), Delta(self.nano_usd))
+        """Return what it adds to the counters of all budgets that it matches: no request.
+
+        A budget per user, say, is left alone where no user is named: an invoice is nobody's, and
+        must not use up what those may spend who have no name.
+        """
+        concerned = [each for each in budgets if each.per is None or each.per in self.attributes]
+        return dict.fromkeys(deltas([self._as_record], concerned), Delta(self.nano_usd))
 
     def tally(self, added: Iterable[ItemKey]) -> Tally:
         """Return what it adds to the shares of who spent on these counters' totals."""
