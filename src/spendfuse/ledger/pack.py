@@ -198,7 +198,7 @@ def _hours(length: timedelta) -> str:
 def _raw(item: object) -> str:
     try:
         return json.dumps(item, ensure_ascii=False)
-    except RecursionError:
+    except RecursionError:  # some Pythons read more deeply nested JSON than they write
         return ""
 
 

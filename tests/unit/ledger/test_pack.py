@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import timedelta
 from typing import Any
 
@@ -158,3 +159,20 @@ def test_no_record_however_strange_stops_its_pack(item: object) -> None:
 
     assert [record.id for record in pack.records] == ["good"]
     assert len(pack.rejected) == 1
+
+
+def test_records_nested_up_to_what_python_reads_are_kept_apart_or_the_pack_is_refused() -> None:
+    """How deep it reads, writes and shows differs from one Python to the next."""
+    read = 0
+    for depth in range(100, sys.getrecursionlimit() + 100, 2):
+        nested = "[" * depth + "]" * depth
+        text = a_pack("p").replace('"records": [', f'"records": [{{"id": {nested}}}, {nested}, ')
+        try:
+            pack = read_pack(text, received_at=NOW)
+        except MalformedPackError:
+            continue
+        read += 1
+        assert len(pack.records) == 1
+        assert len(pack.rejected) == 2
+
+    assert read > 100
