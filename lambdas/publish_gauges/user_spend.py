@@ -28,9 +28,7 @@ def log_user_spend(shares: Mapping[ShareKey, Delta], budget: str) -> None:
         budget: the one that counts everything, or dollars would be counted once a budget.
     """
     of_users = [
-        (key, delta)
-        for key, delta in shares.items()
-        if key.budget == budget and key.by == "user" and delta.nano_usd > 0
+        (key, delta) for key, delta in shares.items() if key.budget == budget and key.by == "user"
     ]
     of_users.sort(key=lambda each: (-each[1].nano_usd, each[0]))
     for key, delta in of_users[:_MOST]:
