@@ -16,6 +16,7 @@ from spendfuse.sandbox.mends import (
     cloudwatch_stacks,
     cost_explorer,
     event_sources,
+    iam_conditions,
     lambda_runtime,
     sns,
 )
@@ -31,5 +32,6 @@ def apply(folder: Folder, running: Running) -> None:
     cloudwatch_stacks.mend()
     cost_explorer.mend()
     event_sources.mend()
+    iam_conditions.mend()
     lambda_runtime.mend(folder.temporary / "runtime")
     sns.mend(smtp_port=running.smtp_port)

@@ -20,6 +20,7 @@ _NEEDED = {
         "dynamodb:GetRecords",
         "dynamodb:GetShardIterator",
         "dynamodb:DescribeStream",
+        "dynamodb:ListStreams",
     ),
 }
 
