@@ -96,11 +96,11 @@ def estimate_lines(estimate: Estimate) -> Iterator[str]:
 
 
 def _table(title: str, lines: list[Line]) -> Iterator[str]:
-    yield f"{title:<62} {'quantity':>13}  {'at':>10} {'$':>10}"
+    yield f"{title:<60} {'quantity':>13}  {'at':>12} {'$':>10}"
     for line in lines:
         what = f"  {line.service}: {line.what}"
         yield (
-            f"{what:<62.62} {_quantity(line.quantity):>13}  {_price(line.price):>10} "
+            f"{what:<60.60} {_quantity(line.quantity):>13}  {_price(line.price):>12} "
             f"{_shown(line.usd):>10}"
         )
 
