@@ -16,7 +16,7 @@ from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
-from spendfuse import metrics
+from stacks.ledger_metrics import LedgerMetrics
 
 MINUTE = Duration.minutes(1)
 FIVE_MINUTES = Duration.minutes(5)
@@ -128,13 +128,8 @@ class AlarmMaker:
         period: Duration = MINUTE,
     ) -> cloudwatch.Metric:
         """Return a metric of the ledger; gauges come once a minute, so one of them is a period."""
-        return cloudwatch.Metric(
-            namespace=metrics.NAMESPACE,
-            metric_name=name,
-            dimensions_map={metrics.DEPLOYMENT: self.deployment, **(dimensions or {})},
-            statistic=statistic,
-            period=period,
-        )
+        ledger = LedgerMetrics(self.deployment)
+        return ledger.raw(name, statistic, dimensions=dimensions, period=period)
 
     def make(
         self,
