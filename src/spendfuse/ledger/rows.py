@@ -17,6 +17,7 @@ pk                              sk                                      holds
 ``fold#series``                                                         the rows that it takes
 ``shares#<budget>#<period>``    ``<by>#<bucket>``                       a page of a book
 ``series``                      ``state``                               the minutes of late
+``named_values``                ``named_values``                        who is named in metrics
 ==============================  ======================================  =====================
 
 A pack that does not fit one transaction has its plan in its marker until all is counted; a plan
