@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import demo, guard, integrations, metering, middleware, queue, sinks, synth
+from benchmarks import demo, guard, integrations, ledger, metering, middleware, queue, sinks, synth
 
 BENCHMARKS = {
     "demo": demo.run,
     "guard": guard.run,
     "integrations": integrations.run,
+    "ledger": ledger.run,
     "metering": metering.run,
     "middleware": middleware.run,
     "queue": queue.run,
