@@ -25,8 +25,10 @@ from spendfuse.definitions import Definitions, FuseDefinition, definitions_from_
 from spendfuse.errors import UnavailableError
 from spendfuse.fuse.dynamodb import DynamoFuse
 from spendfuse.fuse_state import KeySpend
-from spendfuse.ledger.dynamodb import DynamoLedger
+from spendfuse.ledger.dynamodb import DynamoLedger, DynamoTable
 from spendfuse.ledger.dynamodb_overrides import DynamoOverrides
+from spendfuse.ledger.rung_store import RungStore
+from spendfuse.ledger.rungs import Sighting
 from spendfuse.period import Period
 
 USD = 10**9
@@ -307,6 +309,141 @@ def test_a_limit_set_since_the_deployment_is_the_one_that_rings(
     order = topics.published[1][1].trip
     assert order is not None
     assert order.id == f"acme/llm/2026-11/100/{80 * USD}/0"
+
+
+def set_limit(dollars: int) -> None:
+    stored().put(Override("llm", "", dollars * USD))
+
+
+def test_a_raised_limit_arms_only_the_rungs_above_the_spend(
+    watch: WatchBudgets, topics: Topics
+) -> None:
+    spend(85)
+    check_all(watch)
+    set_limit(160)
+    check_all(watch)
+    check_all(watch)
+
+    assert len(topics.published) == 2
+
+    spend(130)
+    check_all(watch)
+
+    assert topics.rang()[2:] == [("alerts", "llm", 80)]
+
+
+def test_a_lowered_limit_rings_once_and_names_what_else_is_passed(
+    watch: WatchBudgets, topics: Topics
+) -> None:
+    ladder = (Rung(20, ("slack",)), Rung(50, ("email",)), Rung(80, ("slack", "email")))
+    watch = replace(watch, definitions=with_ladder(*ladder, LADDER[2]))
+    check_all(watch)
+    spend(18)
+    set_limit(20)
+    check_all(watch)
+    check_all(watch)
+
+    assert topics.rang() == [("alerts", "llm", 80)]
+    assert "20 %, 50 % of this limit are passed" in topics.published[0][1].details
+
+
+def with_ladder(*rungs: Rung) -> Definitions:
+    return replace(DEFINITIONS, budgets=(replace(ROOT, ladder=rungs),))
+
+
+def test_a_limit_set_today_is_none_of_yesterday_s(watch: WatchBudgets, topics: Topics) -> None:
+    spend(60, period="2026-10")
+    check_all(watch)
+    set_limit(40)
+    check_all(watch)
+
+    assert topics.rang() == [("alerts", "llm", 50)]
+
+    spend(80, period="2026-10")
+    check_all(watch)
+
+    assert [alert.limit_nano_usd for _, alert in topics.published] == [100 * USD] * 2
+
+
+def test_another_watcher_s_sight_of_a_limit_holds(watch: WatchBudgets, topics: Topics) -> None:
+    spend(55)
+    check_all(watch)
+    set_limit(160)
+    faster = Sighting(160 * USD, 55 * USD, NOW, turn=2)
+
+    class Beaten(RungStore):
+        def sight(self, budget: str, period: str, sighting: Sighting) -> bool:
+            super().sight(budget, period, faster)
+            return super().sight(budget, period, sighting)
+
+    spend(85)
+    watch.ledger.rungs = Beaten(DynamoTable(aws("dynamodb"), "ledger"))
+    check_all(watch)
+
+    assert topics.rang()[1:] == [("alerts", "llm", 50)]
+
+
+@pytest.fixture
+def stuck(watch: WatchBudgets, topics: Topics) -> WatchBudgets:
+    """A watcher, a minute after one that died before it could publish an order."""
+    spend(105)
+    topics.fails = True
+    with pytest.raises(ConnectionError):
+        check_all(watch)
+    topics.fails = False
+    return later(watch, timedelta(minutes=1))
+
+
+def test_a_stuck_order_is_given_while_it_holds(stuck: WatchBudgets, topics: Topics) -> None:
+    check_all(stuck)
+
+    assert topics.rang().count(("trips", "llm", 100)) == 1
+
+
+def test_a_stuck_order_only_informs_once_the_limit_is_raised(
+    stuck: WatchBudgets, topics: Topics
+) -> None:
+    set_limit(150)
+    check_all(stuck)
+    check_all(later(stuck, timedelta(minutes=2)))
+    (alert,) = [each for _, each in topics.published if each.percent == 100]
+
+    assert "trips" not in [topic for topic, _ in topics.published]
+    assert alert.trip is None
+    assert alert.details[-1] == (
+        "The fuse is not tripped for this any more: by now $105.00 of $150.00 is spent"
+    )
+
+
+def test_an_order_that_came_to_nothing_is_given_when_it_is_due_again(
+    stuck: WatchBudgets, topics: Topics
+) -> None:
+    set_limit(150)
+    check_all(stuck)
+    stored().remove("llm")
+    check_all(stuck)
+    check_all(stuck)
+
+    assert [topic for topic, _ in topics.published].count("trips") == 1
+
+
+def test_a_stuck_order_of_a_past_period_only_informs(stuck: WatchBudgets, topics: Topics) -> None:
+    check_all(replace(stuck, now=lambda: datetime.fromisoformat("2026-12-01T00:00:00+00:00")))
+
+    assert ("alerts", "llm", 100) in topics.rang()
+    assert "trips" not in [topic for topic, _ in topics.published]
+
+
+def test_a_rung_that_rang_and_is_then_made_one_that_trips_trips(
+    watch: WatchBudgets, topics: Topics
+) -> None:
+    informs = replace(LADDER[2], trips=False)
+    spend(100)
+    check_all(replace(watch, definitions=with_ladder(informs)))
+    check_all(replace(watch, definitions=with_ladder(LADDER[2])))
+    check_all(replace(watch, definitions=with_ladder(LADDER[2])))
+
+    assert topics.rang() == [("alerts", "llm", 100), ("trips", "llm", 100)]
 
 
 def test_a_limit_that_is_removed_gives_way_to_the_configured_one(
