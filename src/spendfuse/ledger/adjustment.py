@@ -57,11 +57,10 @@ class Adjustment:
 
     def tally(self, added: Iterable[ItemKey]) -> Tally:
         """Return what it adds to the shares of who spent on these counters' totals."""
-        values = self._as_record.matched_on
         delta = Delta(self.nano_usd)
         return Tally(
             {
-                ShareKey(key.budget, key.period, by, values.get(by, "")): delta
+                ShareKey(key.budget, key.period, by, self.attributes.get(by, "")): delta
                 for key in added
                 if key.share == TOTAL
                 for by in _SHARES
@@ -70,13 +69,5 @@ class Adjustment:
 
     @property
     def _as_record(self) -> UsageRecord:
-        said = dict(self.attributes)
-        model, provider = said.pop("model", ""), said.pop("provider", "")
-        return UsageRecord(
-            id=self.id,
-            at=self.at,
-            cost_nano_usd=self.nano_usd,
-            attributes=said,
-            model=model,
-            provider=provider,
-        )
+        # Its model and provider stand among the attributes: they match all the same.
+        return UsageRecord(self.id, self.at, self.nano_usd, self.attributes)

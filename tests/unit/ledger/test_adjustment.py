@@ -119,6 +119,18 @@ def test_the_shares_change_with_the_totals(store: DynamoAdjustments) -> None:
     assert users() == {"u1": Delta(25_000, 1), "": Delta(7)}
 
 
+def test_a_budget_per_user_has_no_shares() -> None:
+    adjustment = an_adjustment()
+    shares = adjustment.tally(adjustment.added(BUDGETS)).shares
+
+    assert {key.budget for key in shares} == {"llm", "search"}
+    assert {(key.by, key.value) for key in shares} == {
+        ("user", "u1"),
+        ("model", ""),
+        ("feature", ""),
+    }
+
+
 def test_a_budget_per_user_is_left_alone_where_no_user_is_named() -> None:
     added = an_adjustment(9, attributes={"team": "search"}).added(BUDGETS)
 
