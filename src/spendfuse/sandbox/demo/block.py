@@ -29,5 +29,12 @@ DEMO_BLOCK: dict[str, Any] = {
         }
     ],
     "aws_budgets": [{"name": "aws-month", "budget": "llm", "actual_percents": [50, 80, 100]}],
+    # The story is told by the budget's ladder; alarms on the same figures would tell it twice.
+    "alarms": {
+        "high_daily_cost": {"usd": 100},
+        "hourly_spend": {"usd": 100},
+        "budget_used": False,
+        "expensive_request": False,
+    },
     "fuse": {"mode": "armed", "allowance_percent": 10},
 }

@@ -79,7 +79,7 @@ def evaluate(alarm: dict[str, Any]) -> None:
         rule = rule_of(alarm)
         before = alarm["StateValue"]
         after = next_state(rule, _values(alarm, rule.periods + 1), before)
-        if after == before:
+        if after == before or (after == "ALARM" and _is_silent_and_young(alarm, rule)):
             return
         reason = f"Threshold Crossed: {alarm['MetricName']} {rule.comparison} {rule.threshold}"
         alarm["StateValue"], alarm["StateReason"] = after, reason
@@ -87,6 +87,13 @@ def evaluate(alarm: dict[str, Any]) -> None:
         cloudwatch._record_history(alarm["AlarmName"], before, after, reason)
         cloudwatch._dispatch_alarm_actions(alarm, before, after, reason)
         cloudwatch._evaluate_parent_alarms(alarm)
+
+
+def _is_silent_and_young(alarm: Mapping[str, Any], rule: AlarmRule) -> bool:
+    """A stack takes minutes on AWS, and what it makes beats by then; here it takes seconds."""
+    age = time.time() - alarm["AlarmConfigurationUpdatedTimestamp"]
+    looks_back = rule.periods * int(alarm.get("Period") or 60)
+    return age < looks_back and all(value is None for value in _values(alarm, rule.periods + 1))
 
 
 def tell(alarm: Mapping[str, Any], old: str, new: str, reason: str) -> None:
