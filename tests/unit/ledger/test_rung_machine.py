@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -262,8 +262,11 @@ class Stepped:
             self._stopped.release()
 
 
-class Rungs(RuleBasedStateMachine):
-    """Everything that can happen to one budget, one call at a time."""
+class QuietRungs(RuleBasedStateMachine):
+    """Everything that can happen to one budget, and watchers that nothing disturbs."""
+
+    calm = True
+    """Whether no watcher dies, and none runs beside another."""
 
     @initialize()
     def begin(self) -> None:
@@ -271,8 +274,6 @@ class Rungs(RuleBasedStateMachine):
         self.watchers: list[Stepped] = []
         self.sights: dict[str, dict[int, Sight]] = {}
         """Each day's limits, as they were first seen; the last in force is the last."""
-        self.calm = True
-        """Whether no watcher died, and none ran beside another."""
 
     @rule(tenths=st.integers(1, 12), late=st.integers(0, 3).map(lambda n: n == 3))
     def spend(self, tenths: int, late: bool) -> None:
@@ -319,28 +320,6 @@ class Rungs(RuleBasedStateMachine):
             _no_passed_rung_rings_under_a_raised_limit(rang, before, sight)
             if is_new and was is not None and limit < was.limit:
                 _one_message_tells_of_a_lowered_limit(rang)
-
-    @rule(calls=st.integers(0, 14), fault=st.sampled_from(("kill", "refused", "lost")))
-    def a_watcher_fails(self, calls: int, fault: str) -> None:
-        self.calm = False
-        watcher = Stepped(self.world)
-        watcher.step_on(calls)
-        watcher.step(fault)
-        watcher.run_out()
-
-    @precondition(lambda self: len(self.watchers) < 2)
-    @rule(calls=st.integers(0, 14))
-    def a_slow_watcher_comes(self, calls: int) -> None:
-        self.calm = False
-        self.watchers.append(Stepped(self.world))
-        self.watchers[-1].step_on(calls)
-
-    @precondition(lambda self: self.watchers)
-    @rule(which=st.integers(0, 1), calls=st.integers(1, 14))
-    def a_slow_watcher_goes_on(self, which: int, calls: int) -> None:
-        watcher = self.watchers[which % len(self.watchers)]
-        watcher.step_on(calls)
-        self.watchers = [each for each in self.watchers if not each.ended]
 
     @rule()
     def a_minute_later(self) -> None:
@@ -408,6 +387,32 @@ class Rungs(RuleBasedStateMachine):
         assert set(counts.values()) <= {1}
 
 
+class Rungs(QuietRungs):
+    """The same with watchers that die, lose answers, and run call by call beside each other."""
+
+    calm = False
+
+    @rule(calls=st.integers(0, 14), fault=st.sampled_from(("kill", "refused", "lost")))
+    def a_watcher_fails(self, calls: int, fault: str) -> None:
+        watcher = Stepped(self.world)
+        watcher.step_on(calls)
+        watcher.step(fault)
+        watcher.run_out()
+
+    @precondition(lambda self: len(self.watchers) < 2)
+    @rule(calls=st.integers(0, 14))
+    def a_slow_watcher_comes(self, calls: int) -> None:
+        self.watchers.append(Stepped(self.world))
+        self.watchers[-1].step_on(calls)
+
+    @precondition(lambda self: self.watchers)
+    @rule(which=st.integers(0, 1), calls=st.integers(1, 14))
+    def a_slow_watcher_goes_on(self, which: int, calls: int) -> None:
+        watcher = self.watchers[which % len(self.watchers)]
+        watcher.step_on(calls)
+        self.watchers = [each for each in self.watchers if not each.ended]
+
+
 def _no_passed_rung_rings_under_a_raised_limit(
     rang: list[Published], before: list[Published], sight: Sight
 ) -> None:
@@ -442,10 +447,7 @@ def _heard_otherwise(rung: Rung, limit: int, rang: list[Published]) -> bool:
     )
 
 
+TestQuietRungs = QuietRungs.TestCase
+TestQuietRungs.settings = settings(max_examples=100, stateful_step_count=30)
 TestRungs = Rungs.TestCase
-TestRungs.settings = settings(
-    max_examples=300,
-    stateful_step_count=30,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+TestRungs.settings = settings(max_examples=200, stateful_step_count=30)
