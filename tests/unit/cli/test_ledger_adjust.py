@@ -8,12 +8,26 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from aws_tables import aws
+from aws_tables import aws, make_table
 from botocore.exceptions import ClientError
-from unit.cli.ledger_cli import ME, NOW, USD, a_deployment, ledger, run, shown, spend
+from unit.cli.ledger_cli import (
+    ME,
+    NOW,
+    USD,
+    a_deployment,
+    definitions,
+    ledger,
+    run,
+    shown,
+    spend,
+)
 
+from lambdas.watch_budgets.handler import LimitsInForce, WatchBudgets
+from spendfuse.alerts.alert import alert_from_json
 from spendfuse.cli.context import Context
-from spendfuse.ledger.posting import Delta
+from spendfuse.fuse.dynamodb import DynamoFuse
+from spendfuse.ledger.counters import Delta
+from spendfuse.ledger.dynamodb_overrides import DynamoOverrides
 
 CORRECTION = ("-12.50", "--for", "team=search", "--for", "user=ana", "--reason", "billed twice")
 
@@ -169,6 +183,24 @@ def test_what_falls_below_the_limit_restores_nothing_and_says_so(context: Contex
         "  llm: 100 % ($1,000.00) is reached no more; a fuse that tripped stays so until "
         "`spendfuse fuse restore`.\n"
     ) in output
+
+
+def test_it_rings_as_usage_does_and_what_rang_does_not_ring_again(context: Context) -> None:
+    rang: list[int | None] = []
+    stored, told = DynamoOverrides(aws("dynamodb"), "ledger"), definitions()
+    watch = WatchBudgets(
+        ledger=ledger(),
+        fuse=DynamoFuse(aws("dynamodb"), make_table("fuse"), told.fuse.name),
+        definitions=told,
+        limits=LimitsInForce(stored, told),
+        publish=lambda alert, _: rang.append(alert_from_json(alert).percent),
+        now=lambda: NOW,
+    )
+    for usd in ("100", "-100", "100", "300"):
+        adjust(context, usd, "--reason", "x", "--yes")
+        watch([(told.root, told.root.period_at(NOW))])
+
+    assert rang == [50, 80]
 
 
 def test_an_attribute_that_no_budget_looks_at_is_pointed_out(context: Context) -> None:
