@@ -66,7 +66,7 @@ class Trial:
     duplicates: float = 0.05
     """The share of packs that are sent a second time, some while later."""
     visibility_seconds: int = 6
-    kill_after: tuple[float, float] = (0.2, 1.2)
+    kill_after: tuple[float, float] = (0.5, 2.5)
     seed: int = 7
     most_seconds: float = 240.0
 

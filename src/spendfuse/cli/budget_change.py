@@ -27,12 +27,16 @@ class Change(NamedTuple):
 
     @property
     def reached(self) -> list[Rung]:
-        """The rungs at or below the spend, once the limit is the new one."""
+        """The rungs that the spend has reached, once the limit is the new one.
+
+        Under a raised limit those that only inform are left out: people heard of them before.
+        """
         spent = self.spent_nano_usd or 0
+        is_lowered = self.limit_nano_usd < self.before_nano_usd
         return [
             each
             for each in self.budget.ladder
-            if each.threshold_nano_usd(self.limit_nano_usd) <= spent
+            if each.threshold_nano_usd(self.limit_nano_usd) <= spent and (each.trips or is_lowered)
         ]
 
     @property

@@ -300,13 +300,18 @@ def test_a_limit_for_each_user_says_who_keeps_another_and_who_is_refused(context
     assert "Whoever" not in run(context, "set", "user-day", "30", "--reason", "x").output
 
 
-def test_a_raised_limit_names_the_rungs_that_are_due_again(context: Context) -> None:
+def test_a_lowered_limit_names_the_rungs_that_it_makes_due(context: Context) -> None:
+    run(context, "set", "llm", "2000", "--reason", "x")
     output = run(context, "set", "llm", "1500", "--reason", "x").output
     again = run(context, "set", "llm", "1500", "--reason", "y").output
 
     assert "  Rungs that are due at this limit, and tell people: 50 % ($750.00).\n" in output
     assert "the limit stays $1,500.00" in again
     assert "Rungs" not in again
+
+
+def test_a_raised_limit_names_no_rung_that_people_have_heard_of(context: Context) -> None:
+    assert "Rungs" not in run(context, "set", "llm", "1500", "--reason", "x").output
 
 
 def test_a_raised_limit_names_the_aws_budget_that_still_trips_below_it(context: Context) -> None:
