@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 
 from spendfuse.upkeep.bill import Bill, Standing, monthly_bill
 from spendfuse.upkeep.deployment import Deployment
 from spendfuse.upkeep.measured import Measured
-from spendfuse.upkeep.workload import Counted, Workload
+from spendfuse.upkeep.workload import (
+    SECONDS_A_MONTH,
+    Counted,
+    Workload,
+    different_users,
+    usual_records_per_pack,
+)
+from spendfuse.upkeep.writes import posting_units
 
 RECORDS = (1, 20, 200, 1_000)
 USERS = (1, 100, 1_000)
 VOLUMES = (1_000_000, 10_000_000, 100_000_000, 1_000_000_000)
+RATES = (
+    (10, 1),
+    (10, 10),
+    (1_000, 10),
+    (1_000, 1_000),
+    (100_000, 200),
+    (100_000, 2_000),
+)
+"""Requests a second, and the processes that they come from."""
+MOST_POSTINGS = 40
+"""A second, on one total: transactions about it come one after the other, 25 ms each."""
 TABLE_REQUESTS, TABLE_USERS = 10_000_000, 10_000
 MAX_PACK_RECORDS = 500
 """The SDK's; a larger heap of records goes as several packs, and is counted in one posting."""
@@ -71,6 +90,45 @@ def volume_table() -> Iterator[str]:
     yield from _markdown(
         ["requests a month", "for a million", "by requests", "without any", "all"], rows
     )
+
+
+def rate_table() -> Iterator[str]:
+    """Yield what a rate means for the recorder, by the processes that it comes from."""
+    rows = []
+    for a_second, processes in RATES:
+        requests = a_second * SECONDS_A_MONTH
+        records = usual_records_per_pack(
+            requests, processes=processes, linger_seconds=1.0, max_records=MAX_PACK_RECORDS
+        )
+        packs = a_second / records
+        together = math.ceil(packs / MOST_POSTINGS)
+        workload = Workload(
+            requests=requests,
+            users=TABLE_USERS,
+            records_per_pack=records,
+            users_per_pack=different_users(TABLE_USERS, records),
+            counted=Counted(1, 0, 0),
+            packs_per_posting=together,
+        )
+        bill = monthly_bill(workload, USUAL, Deployment(), Measured())
+        postings = packs / together
+        units = postings * posting_units(workload, Measured()).written
+        rows.append(
+            [
+                f"{a_second:,}",
+                f"{processes:,}",
+                f"{records:,}",
+                f"{packs:,.0f}",
+                f"{together:,}",
+                f"{postings:,.0f}",
+                f"{units:,.0f}",
+                _usd(bill.per_million_requests_usd or Decimal(0)),
+                f"${bill.monthly_usd.quantize(Decimal(1)):,}",
+            ]
+        )
+    titles = ["requests a second", "processes", "records a pack", "packs a second"]
+    titles += ["packs a posting", "postings a second", "write units a second"]
+    yield from _markdown([*titles, "for a million", "a month"], rows)
 
 
 def _cell(records: int, users: int) -> str:

@@ -42,15 +42,15 @@ class Measured:
     series_state_bytes: float = 4_900
     """Of the one row with 40 days and 180 minutes of two providers."""
 
-    record_ms: float = 0.03
+    record_ms: float = 0.02
     """Of our own code for each record in record_usage, on one vCPU of this machine."""
-    recording_ms: float = 1.0
+    recording_ms: float = 0.5
     """For each invocation of it."""
-    watching_ms: float = 2.0
-    """For each invocation of watch_budgets."""
-    gauging_ms: float = 5.0
-    """For each invocation of publish_gauges."""
 
+    watching_ms: float = 2.0
+    """Assumed: our own code of one invocation of watch_budgets."""
+    gauging_ms: float = 5.0
+    """Assumed: the same of publish_gauges."""
     round_trip_ms: float = 10.0
     """Assumed: one call of DynamoDB, SNS or CloudWatch from a Lambda in the same region."""
     transaction_ms: float = 25.0
@@ -60,6 +60,7 @@ class Measured:
     """Of our own lines in one invocation, as Lambda's JSON format writes them."""
     watch_log_bytes: int = 0
     """It writes a line where something is wrong, or a rung fires."""
-    gauges_log_bytes: int = 230
+    gauges_log_bytes: int = 0
+    """What users spent is apart: it is logged when shares are folded."""
     platform_log_bytes: int = 700
     """Assumed: platform.start and platform.report, which Lambda writes for each invocation."""

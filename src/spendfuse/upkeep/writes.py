@@ -45,11 +45,10 @@ def read_units(size: float) -> int:
 
 
 def counters(workload: Workload) -> int:
-    """Return how many counters one posting adds to."""
+    """Return how many counters one posting adds to; its packs are of the same API keys."""
     counted = workload.counted
-    keys = workload.keys_per_pack * workload.packs_per_posting
     return (
-        counted.totals * (1 + keys)
+        counted.totals * (1 + workload.keys_per_pack)
         + counted.per_user * users_in(workload)
         + counted.per_other * values_in(workload, workload.features)
     )
@@ -81,8 +80,10 @@ def posting_units(workload: Workload, measured: Measured) -> Units:
         series_row_bytes(workload, measured)
     )
     added, packs = counters(workload), workload.packs_per_posting
-    if packs + added + _LOGS <= TRANSACTION_ITEMS:
-        return Units(written=2 * (packs + added + logs))
+    room = TRANSACTION_ITEMS - _LOGS - added
+    if room > 0:
+        transactions = math.ceil(packs / room)
+        return Units(written=2 * (packs + transactions * (added + logs)))
     return _planned_units(added, packs, logs, measured)
 
 

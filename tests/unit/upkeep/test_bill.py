@@ -63,7 +63,9 @@ def test_two_hundred_records_of_a_hundred_users_cost_less_than_half_a_dollar_a_m
 
 @pytest.mark.parametrize("requests", [1_000_000, 10_000_000, 1_000_000_000])
 @pytest.mark.parametrize("users", [100, 1_000, 10_000])
-def test_that_holds_from_a_million_requests_of_ten_thousand_users_on(requests: int, users: int) -> None:
+def test_that_holds_from_a_million_requests_of_ten_thousand_users_on(
+    requests: int, users: int
+) -> None:
     per_million = bill_of(requests, users, 200, 100).per_million_requests_usd
 
     assert per_million is not None

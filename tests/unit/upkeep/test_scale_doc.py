@@ -1,19 +1,46 @@
 """The tables of docs/scale.md are what the model and the ledger give today.
 
-``python tests/unit/upkeep/test_scale_doc.py`` writes them anew.
+``PYTHONPATH=tests python tests/unit/upkeep/test_scale_doc.py`` writes them anew.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from aws_tables import aws, make_table
+from charged_table import ChargedClient
+from moto import mock_aws
+from unit.upkeep.posted_packs import MEASURED, ROOT, a_month, post
 
-from spendfuse.upkeep.cost_table import packing_table, volume_table
+from spendfuse.ledger.dynamodb import DynamoLedger
+from spendfuse.upkeep.cost_table import packing_table, rate_table, volume_table
+from spendfuse.upkeep.writes import posting_units
 
 PAGE = Path(__file__).parents[3] / "docs" / "scale.md"
-TABLES = {"packing": packing_table, "volume": volume_table}
+CHECKED = ((1, 1), (20, 1), (20, 20), (200, 1), (200, 100), (500, 100), (500, 500))
+
+
+def checked_table() -> Iterator[str]:
+    """Yield the write units of one posting: of the model, and of the items as they were written."""
+    yield "| records | users | by the model | as written |"
+    yield "|---:|---:|---:|---:|"
+    for records, users in CHECKED:
+        with mock_aws():
+            client, work = ChargedClient(aws("dynamodb")), a_month(records, users)
+            post(work, DynamoLedger(client, make_table("ledger")), (ROOT,))
+        modelled = posting_units(work, MEASURED).written
+        yield f"| {records:,} | {users:,} | {modelled} | {client.written} |"
+
+
+TABLES = {
+    "packing": packing_table,
+    "volume": volume_table,
+    "rates": rate_table,
+    "checked": checked_table,
+}
 
 
 def block(name: str) -> re.Pattern[str]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from aws_tables import aws, make_table
 from charged_table import ChargedClient
 from moto import mock_aws
-from packs import NOW, a_pack, a_record
+from packs import NOW, a_pack
+from unit.upkeep.posted_packs import EACH_USER, MEASURED, ROOT, TEAM, a_month, post, records
 
 from spendfuse.budget import Budget
 from spendfuse.ledger.dynamodb import DynamoLedger
@@ -21,61 +20,15 @@ from spendfuse.ledger.pack import read_pack
 from spendfuse.ledger.posting import posting
 from spendfuse.upkeep.deployment import Deployment
 from spendfuse.upkeep.folds import idle_units, series_fold_units, share_fold_units
-from spendfuse.upkeep.measured import Measured
-from spendfuse.upkeep.workload import Workload, counted
 from spendfuse.upkeep.writes import Units, posting_units
 
-MEASURED, DEPLOYMENT = Measured(), Deployment()
-ROOT = Budget("llm", 10**12, "month", ())
-TEAM = Budget("search", 10**11, "day", (), match={"team": "search"})
-EACH_USER = Budget("user-day", 10**10, "day", (), per="user")
+DEPLOYMENT = Deployment()
 
 
 @pytest.fixture
 def table() -> Iterator[tuple[ChargedClient, str]]:
     with mock_aws():
         yield ChargedClient(aws("dynamodb")), make_table("ledger")
-
-
-def records(work: Workload, seed: int = 1) -> list[dict[str, Any]]:
-    """Return a pack's records as apps send them: in the last second, latencies as of a model."""
-    chance = random.Random(seed)
-    users = [f"user-{chance.randrange(work.users):05d}" for _ in range(work.users_per_pack)]
-    return [
-        a_record(
-            f"0123456789abcdef0123-{seed:03d}{number:06d}",
-            model=f"gpt-4o-2024-{number % work.models:02d}-06",
-            attributes={
-                "user": users[number % len(users)],
-                "team": "search",
-                "feature": f"feature-{number % work.features}",
-                "key_id": f"key-{number % work.keys_per_pack}",
-            },
-            cost_nano_usd=chance.randrange(10**5, 10**8),
-            tokens={"input": chance.randrange(10**4), "output": chance.randrange(10**3)},
-            latency_ms=int(chance.lognormvariate(7, 0.8)),
-        )
-        for number in range(work.records_per_pack)
-    ]
-
-
-def a_month(records_per_pack: int, users_per_pack: int, *budgets: Budget, **over: Any) -> Workload:
-    return replace(
-        Workload(
-            requests=1_000_000,
-            users=10_000,
-            records_per_pack=records_per_pack,
-            users_per_pack=users_per_pack,
-            counted=counted(budgets or (ROOT,)),
-        ),
-        **over,
-    )
-
-
-def post(work: Workload, ledger: DynamoLedger, budgets: tuple[Budget, ...], seed: int = 1) -> None:
-    pack = read_pack(a_pack(f"{seed:032x}", *records(work, seed)), received_at=NOW)
-    assert not pack.rejected
-    ledger.post([posting(pack, budgets)], NOW + timedelta(milliseconds=seed))
 
 
 @pytest.mark.parametrize("budgets", [(ROOT,), (ROOT, TEAM)])
@@ -137,3 +90,25 @@ def test_a_fold_s_units_are_about_those_of_the_model(
 def assert_about(modelled: Units, charged: Units) -> None:
     assert modelled.written == pytest.approx(charged.written, rel=0.15, abs=2)
     assert modelled.read == pytest.approx(charged.read, rel=0.15, abs=6)
+
+
+def test_packs_that_are_posted_together_share_counters_and_logs(
+    table: tuple[ChargedClient, str],
+) -> None:
+    client, name = table
+    work = a_month(20, 20, users=100, packs_per_posting=5)
+    packs = [
+        read_pack(a_pack(f"{seed:032x}", *records(work, seed)), received_at=NOW)
+        for seed in range(5)
+    ]
+    DynamoLedger(client, name).post([posting(pack, (ROOT,)) for pack in packs], NOW)
+
+    assert client.written <= posting_units(work, MEASURED).written <= client.written + 2
+
+
+def test_more_packs_than_a_transaction_holds_are_posted_in_several() -> None:
+    few, many = (a_month(1, 1, users=1, packs_per_posting=packs) for packs in (96, 97))
+
+    more = posting_units(many, MEASURED).written - posting_units(few, MEASURED).written
+    # One marker, and the counters and the logs once more.
+    assert more == 2 * (1 + 2 + 2)
