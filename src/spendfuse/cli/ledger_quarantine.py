@@ -256,9 +256,10 @@ def _list_json(context: Context, listing: _Listing, dead: DeadLetters | None) ->
 
 def _list_lines(listing: _Listing) -> Iterator[str]:
     waiting = sum(each.retried_at is None for each in listing.records)
-    verb = "waits" if waiting == 1 else "wait"
+    verb = "wait" if waiting > 1 else "waits"
     days = count(listing.days, "day")
-    yield f"{count(waiting, 'record')} {verb} in quarantine, of the last {days}."
+    many = count(waiting, "record") if waiting else "No record"
+    yield f"{many} {verb} in quarantine, of the last {days}."
     most = listing.most or _MOST_LISTED
     for each in listing.records[:most]:
         yield ""
@@ -292,8 +293,8 @@ def _dead_letter_lines(dead: DeadLetters | None, queue_arn: str) -> Iterator[str
         return
     verb = "lies" if dead.messages == 1 else "lie"
     yield (
-        f"About {count(dead.messages, 'message')} {verb} in the usage queue's dead-letter queue: "
-        "they could not be read, kept or counted."
+        f"About {count(dead.messages, 'message')} that could not be read, kept or counted {verb} "
+        "in the usage queue's dead-letter queue."
     )
     yield "See why (docs/ledger.md), then send them through the queue again:"
     yield f"{GAP}aws sqs start-message-move-task --source-arn {shell_text(dead.queue_arn)} \\"

@@ -20,13 +20,12 @@ from spendfuse.ledger import rows
 from spendfuse.ledger.adjustment import Adjustment
 from spendfuse.ledger.counters import TOTAL, Delta, ItemKey
 from spendfuse.ledger.dynamodb import DynamoTable
+from spendfuse.ledger.plan import MAX_TRANSACTION_ITEMS
 from spendfuse.ledger.table import ConditionsFailedError, ConflictError, Item
 from spendfuse.ledger.tally_pieces import share_pieces
 from spendfuse.money import display_usd
 
 _PK = "adjustments"
-_MAX_TRANSACTION_ITEMS = 100
-"""AWS's limit for one TransactWriteItems call."""
 _ATTEMPTS = 8
 _DIGEST_CHARACTERS = 32
 _ENOUGH = "nano_usd >= :least"
@@ -57,10 +56,10 @@ class DynamoAdjustments:
         writes = [_entry(adjustment), *_log_rows(adjustment, [key for key, _ in added])]
         counters_from = len(writes)
         writes += [_addition(key, delta) for key, delta in added]
-        if len(writes) > _MAX_TRANSACTION_ITEMS:
+        if len(writes) > MAX_TRANSACTION_ITEMS:
             raise InputError(
                 f"the adjustment counts on {len(added)} counters, and one transaction holds "
-                f"{_MAX_TRANSACTION_ITEMS - counters_from}; post it with fewer attributes, so "
+                f"{MAX_TRANSACTION_ITEMS - counters_from}; post it with fewer attributes, so "
                 "that fewer budgets match"
             )
         try:

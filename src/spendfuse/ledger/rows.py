@@ -10,6 +10,7 @@ pk                              sk                                      holds
 ``rungs#<budget>#<period>``     ``<percent>#<limit>#<allowance>``       that it fired
 ``rungs#<budget>#<period>``     ``limit#<limit>``                       how it was first seen
 ``quarantine#<day>``            ``<pack id>#<position>``                a rejected record
+``adjustments``                 ``<id>``                                a person's correction
 ``budgets``                     ``definitions``                         what is deployed
 ``budgets``                     ``override#<budget>#<value>``           a limit set since
 ``log#shares``, ``log#series``  ``<time>#<digest of packs>#<n>``        a tally, until it is folded

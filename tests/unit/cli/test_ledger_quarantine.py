@@ -73,7 +73,10 @@ def test_list_says_what_the_queue_gave_up_on_and_how_to_send_it_on(context: Cont
     lie_dead(3)
     output = run(context, "quarantine", "list").output
 
-    assert "About 3 messages lie in the usage queue's dead-letter queue" in output
+    assert (
+        "About 3 messages that could not be read, kept or counted lie in the usage queue's "
+        "dead-letter queue.\n"
+    ) in output
     assert (
         "  aws sqs start-message-move-task --source-arn "
         "arn:aws:sqs:us-east-1:123456789012:dead-letters \\\n"
