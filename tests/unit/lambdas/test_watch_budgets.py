@@ -365,6 +365,23 @@ def test_a_limit_set_today_is_none_of_yesterday_s(watch: WatchBudgets, topics: T
     assert [alert.limit_nano_usd for _, alert in topics.published] == [100 * USD] * 2
 
 
+def test_a_past_period_goes_by_the_limit_that_came_back_last(
+    watch: WatchBudgets, topics: Topics
+) -> None:
+    check_all(watch)
+    set_limit(1000)
+    check_all(watch)
+    stored().remove("llm")
+    check_all(watch)
+    set_limit(1000)
+    spend(60)
+    check_all(replace(watch, now=lambda: datetime.fromisoformat("2026-12-01T00:00:00+00:00")))
+
+    assert [alert.headline for _, alert in topics.published] == [
+        "llm: 50 % of $100.00 is spent (2026-11)"
+    ]
+
+
 def test_another_watcher_s_sight_of_a_limit_holds(watch: WatchBudgets, topics: Topics) -> None:
     spend(55)
     check_all(watch)

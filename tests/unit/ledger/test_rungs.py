@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -167,6 +168,16 @@ def test_under_a_lowered_limit_the_highest_rung_tells_of_the_others() -> None:
     due = due_at_first_sight(raised(40, budget), 45 * USD, after())
 
     assert [(each.rung.percent, each.passed) for each in due] == [(80, (50,)), (100, ())]
+
+
+def test_a_rung_that_rang_under_this_limit_before_tells_of_no_other() -> None:
+    fired = (*after(80, limit_usd=50).fired, *after(20).fired)
+    later = tuple(replace(each, fired_at=NOW + timedelta(hours=1)) for each in fired[1:])
+    budget = replace(raised(50), ladder=(Rung(50, ("slack",)), LADDER[1]))
+
+    assert percents_of(due_at_first_sight(budget, 45 * USD, RungHistory((fired[0], *later)))) == [
+        50
+    ]
 
 
 def test_who_would_not_hear_of_the_highest_rung_hears_of_the_lower_one() -> None:
