@@ -111,6 +111,16 @@ def metric_count(budgets: int, models: int, features: int) -> int:
     return budgets + _GAUGES + flows
 
 
+def watch_units(budgets: int) -> Units:
+    """Return what one look at so many budgets reads: the fuse, what was set, totals and rungs."""
+    return Units(read=2 + 2 * budgets)
+
+
+def gauge_units(budgets: int, measured: Measured) -> Units:
+    """Return what one minute reads in which nothing waits: beside the logs, limits and totals."""
+    return idle_units(measured) + Units(read=1 + budgets)
+
+
 def monthly_bill(
     workload: Workload, standing: Standing, deployment: Deployment, measured: Measured
 ) -> Bill:
@@ -167,7 +177,10 @@ class _Model:
         runs = SECONDS_A_MONTH // self.deployment.schedule_seconds
         metrics = self._metrics()
         asked = _QUARTERS_A_MONTH * int(there.asks_bedrock)
-        watched, gauged = self._watch_units(), self._gauge_units()
+        watched, gauged = (
+            self._watch_units(),
+            gauge_units(self.workload.counted.totals, self.measured),
+        )
         logged = _gb(
             (
                 self._log_bytes(self.measured.watch_log_bytes)
@@ -237,12 +250,7 @@ class _Model:
         return min(self.workload.postings, _STREAM_POLLS_A_SECOND * SECONDS_A_MONTH)
 
     def _watch_units(self) -> Units:
-        """Return what one look reads: the fuse, what was set, and each budget and its rungs."""
-        return Units(read=2 + 2 * self.workload.counted.totals)
-
-    def _gauge_units(self) -> Units:
-        """Return what one run reads where nothing waits: beside the logs, limits and totals."""
-        return idle_units(self.measured) + Units(read=2 + self.workload.counted.totals)
+        return watch_units(self.workload.counted.totals)
 
     def _record_ms(self) -> float:
         work, measured = self.workload, self.measured
