@@ -17,6 +17,16 @@ _NANO = Decimal("0.000000001")
 _SHOWN = Decimal("0.0001")
 
 
+LEFT_OUT = (
+    "the free tier",
+    "what the models cost",
+    "the guard's table, where apps guard with DynamoDB",
+    "Bedrock's own invocation log, where it is metered",
+    "transactions that conflict and are tried again",
+    "looking at the dashboard",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """A bill, and all that it was made from."""
@@ -41,6 +51,7 @@ def estimate_json(estimate: Estimate) -> dict[str, Any]:
         "by_requests_usd": _usd(bill.by_requests_usd),
         "per_million_requests_usd": None if per_million is None else _usd(per_million),
         "prices": {"date": PRICES_DATE, "region": PRICES_REGION, "free_tier": False},
+        "left_out": list(LEFT_OUT),
         "assumed": {
             "workload": {**asdict(work), "counted": work.counted._asdict()},
             "standing": asdict(estimate.standing),
@@ -91,7 +102,8 @@ def estimate_lines(estimate: Estimate) -> Iterator[str]:
         yield f"{'  by requests':<20} {_dollars(bill.by_requests_usd):>12}"
         yield f"{'    for a million':<20} {_dollars(per_million):>12}"
     yield ""
-    yield f"AWS's list prices in {PRICES_REGION}, of {PRICES_DATE}; the free tier is left out."
+    yield f"AWS's list prices in {PRICES_REGION}, of {PRICES_DATE}. Left out:"
+    yield from (f"  {each}" for each in LEFT_OUT)
     yield "--json has what was measured and assumed, and where each price is from."
 
 

@@ -48,7 +48,7 @@ def test_it_prints_lines_and_what_they_come_to() -> None:
     assert "acme: 10,000,000 requests a month, of 1,000 users" in result.output
     assert "CloudWatch: custom metrics" in result.output
     assert "for a million" in result.output
-    assert "free tier is left out" in result.output
+    assert "Left out:\n  the free tier\n" in result.output
     assert all(len(line) <= 100 for line in result.output.splitlines())
 
 
@@ -64,6 +64,7 @@ def test_json_has_the_lines_their_sum_and_all_that_was_assumed() -> None:
     assert found["prices"] == {"date": PRICES_DATE, "region": "us-east-1", "free_tier": False}
     assert found["assumed"]["workload"]["users_per_pack"] == 87
     assert found["assumed"]["stacks"]["memory_mb"] == 512
+    assert "the free tier" in found["left_out"]
     assert found["assumed"]["measured"]["record_bytes"] > 0
     assert all(line["price_source"] for line in found["lines"])
 
