@@ -82,7 +82,7 @@ def a_tally_of(users: int) -> Tally:
 
 
 def test_a_tally_that_no_transaction_holds_is_counted_in_chunks_that_fit() -> None:
-    huge = Posting("p1", {ItemKey("llm", "2026-11"): Delta(16_000, 16_000)}, a_tally_of(16_000))
+    huge = Posting("p1", {ItemKey("llm", "2026-11"): Delta(20_000, 20_000)}, a_tally_of(20_000))
     plan = written(chunk_of(huge.added, huge.tally))
     chunks = chunks_of(plan.pieces, plan.digest)
     table = MemoryTable()
@@ -94,16 +94,16 @@ def test_a_tally_that_no_transaction_holds_is_counted_in_chunks_that_fit() -> No
         assert sum(len(data) for _, data in chunk.pieces) <= MAX_TRANSACTION_BYTES
     assert post(table, huge) == 1
     assert post(table, huge) == 0
-    assert users_of(table) == 16_000
+    assert users_of(table) == 20_000
 
 
 def test_packs_whose_tallies_are_too_large_together_are_counted_in_several_transactions() -> None:
     table = MemoryTable()
-    postings = [Posting(f"p{n}", {}, a_tally_of(6_000 + n)) for n in range(3)]
+    postings = [Posting(f"p{n}", {}, a_tally_of(7_000 + n)) for n in range(3)]
 
     assert post(table, *postings) == 3
     assert not [sk for _, sk in table.items if sk.startswith("chunk")]
-    assert users_of(table) == 18_003
+    assert users_of(table) == 21_003
 
 
 def test_usual_packs_share_one_transaction_and_one_row_in_each_log() -> None:
