@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 import click
 
-from spendfuse.cli.budget_report import minute
-from spendfuse.cli.budget_text import shell_text
 from spendfuse.cli.context import Context
+from spendfuse.cli.ledger_quarantine_report import (
+    Read,
+    columns,
+    dead_letter_lines,
+    list_json,
+    list_lines,
+    read,
+)
 from spendfuse.cli.ledger_queues import DeadLetters, dead_letters, output, send
 from spendfuse.cli.ledger_text import count, cut, harmless
 from spendfuse.cli.options import json_option, print_json
-from spendfuse.cli.price_layout import GAP, width
-from spendfuse.clock import utc_text
+from spendfuse.cli.price_layout import GAP
 from spendfuse.errors import InputError, SpendfuseError, UnavailableError
 from spendfuse.ledger.dynamodb_quarantine import DynamoQuarantine
 from spendfuse.ledger.pack import LATEST_USAGE
 from spendfuse.ledger.quarantine import Quarantined
 
 _MOST_LISTED = 50
-_WIDEST = 160
-"""Columns of a record where the output is no terminal: a person looks at it all the same."""
 _MAX_DAYS = 366
 
 
@@ -71,15 +72,23 @@ def list_quarantine(
         spendfuse ledger quarantine list --days 2 --all
         spendfuse ledger quarantine list --json
     """
-    found = list(_store(context).of_days(context.now(), days))
-    shown = [each for each in found if with_retried or each.retried_at is None]
-    listing = _Listing(shown, most, len(found) - len(shown), _origins(found), days)
+    found = read(
+        _store(context).of_days(context.now(), days),
+        lambda each: with_retried or each.retried_at is None,
+    )
     dead = _dead_letters(context)
     if as_json:
-        print_json(_list_json(context, listing, dead))
+        print_json(list_json(context.deployment, context.now(), found, dead, days=days, most=most))
     else:
         queue_arn = context.outputs().get("UsageQueueArn", "ARN-OF-THE-USAGE-QUEUE")
-        click.echo("\n".join([*_list_lines(listing), *_dead_letter_lines(dead, queue_arn)]))
+        click.echo(
+            "\n".join(
+                [
+                    *list_lines(found, days=days, most=most or _MOST_LISTED),
+                    *dead_letter_lines(dead, queue_arn),
+                ]
+            )
+        )
 
 
 @quarantine.command()
@@ -113,8 +122,9 @@ def retry(
     if sum((bool(ids), pack_id is not None, retry_all)) != 1:
         raise click.UsageError("name records by their ids, or a pack with --pack, or say --all")
     store, queue_url = _store(context), output(context.outputs(), "UsageQueueUrl")
-    chosen = _chosen(list(store.of_days(context.now(), days)), ids, pack_id)
-    packs, refused = _packs(chosen, context.now())
+    found = read(store.of_days(context.now(), days), _choice(ids, pack_id))
+    _check_all_there(found, ids)
+    packs, refused = _packs(found.records, context.now())
     for record, why in refused:
         click.echo(f"{harmless(record.id)} can't be sent: {harmless(why)}", err=True)
     if not packs:
@@ -126,6 +136,8 @@ def retry(
         _print_plan(list(packs))
         return
     _send(context, store, queue_url, packs)
+    if not found.is_all:
+        click.echo("There are more; run the same command again.")
 
 
 def _store(context: Context) -> DynamoQuarantine:
@@ -133,27 +145,21 @@ def _store(context: Context) -> DynamoQuarantine:
     return DynamoQuarantine(context.client("dynamodb"), table)
 
 
-def _chosen(
-    found: Sequence[Quarantined], ids: Sequence[str], pack_id: str | None
-) -> list[Quarantined]:
-    """Return the records to be sent.
+def _choice(ids: Sequence[str], pack_id: str | None) -> Callable[[Quarantined], bool]:
+    """Return whether a record is to be sent: one that is named, though it went out before."""
+    if ids:
+        return lambda each: each.id in ids
+    return lambda each: each.retried_at is None and pack_id in (None, each.pack_id)
 
-    Raises:
-        click.BadParameter: an id is none of them.
-    """
-    known = {each.id for each in found}
-    missing = [each for each in ids if each not in known]
+
+def _check_all_there(found: Read, ids: Sequence[str]) -> None:
+    there = {each.id for each in found.records}
+    missing = [each for each in ids if each not in there]
     if missing:
         raise click.BadParameter(
             f"{', '.join(map(harmless, missing))}: no such record lies in quarantine; "
             "`spendfuse ledger quarantine list --all` shows those of the same days"
         )
-    if ids:
-        return [each for each in found if each.id in ids]
-    waiting = [each for each in found if each.retried_at is None]
-    if pack_id is not None:
-        waiting = [each for each in waiting if each.pack_id == pack_id]
-    return waiting
 
 
 def _packs(
@@ -173,7 +179,7 @@ def _packs(
 def _print_plan(records: Sequence[Quarantined]) -> None:
     click.echo(f"Sends {count(len(records), 'record')}:")
     for each in records[:_MOST_LISTED]:
-        click.echo(GAP + cut(f"{each.id}: {each.reason}", _columns() - len(GAP)))
+        click.echo(GAP + cut(f"{each.id}: {each.reason}", columns() - len(GAP)))
     if len(records) > _MOST_LISTED:
         click.echo(f"{GAP}and {len(records) - _MOST_LISTED:,} more")
     click.echo("Nothing was sent. Add --yes to do it.")
@@ -205,21 +211,6 @@ def _send(
         raise click.ClickException("not all records were sent; run the same command again")
 
 
-@dataclass(frozen=True)
-class _Listing:
-    records: Sequence[Quarantined]
-    most: int | None
-    hidden: int
-    """Records that were sent again, and are left out."""
-    origins: Mapping[str, str]
-    """Which record a retry's pack carried, by the pack's id."""
-    days: int
-
-
-def _origins(found: Sequence[Quarantined]) -> dict[str, str]:
-    return {each.retry_id: each.id for each in found}
-
-
 def _dead_letters(context: Context) -> DeadLetters | None:
     """Return what the queue gave up on; None, and a line about it, where that can't be read."""
     try:
@@ -228,78 +219,3 @@ def _dead_letters(context: Context) -> DeadLetters | None:
     except SpendfuseError as error:
         click.echo(str(error), err=True)
         return None
-
-
-def _list_json(context: Context, listing: _Listing, dead: DeadLetters | None) -> dict[str, Any]:
-    return {
-        "deployment": context.deployment,
-        "at": utc_text(context.now()),
-        "days": listing.days,
-        "waiting": sum(each.retried_at is None for each in listing.records),
-        "records": [
-            {
-                "id": each.id,
-                "pack_id": each.pack_id,
-                "position": each.position,
-                "day": each.day,
-                "quarantined_at": utc_text(each.quarantined_at) if each.quarantined_at else None,
-                "reason": each.reason,
-                "record": each.record,
-                "retried_at": utc_text(each.retried_at) if each.retried_at else None,
-                "retry_of": listing.origins.get(each.pack_id),
-            }
-            for each in listing.records[: listing.most]
-        ],
-        "dead_letters": None if dead is None else dead.messages,
-    }
-
-
-def _list_lines(listing: _Listing) -> Iterator[str]:
-    waiting = sum(each.retried_at is None for each in listing.records)
-    verb = "wait" if waiting > 1 else "waits"
-    days = count(listing.days, "day")
-    many = count(waiting, "record") if waiting else "No record"
-    yield f"{many} {verb} in quarantine, of the last {days}."
-    most = listing.most or _MOST_LISTED
-    for each in listing.records[:most]:
-        yield ""
-        yield from _record_lines(each, listing.origins)
-    if len(listing.records) > most:
-        yield ""
-        yield f"And {len(listing.records) - most:,} older; --most prints more."
-    if listing.hidden:
-        yield ""
-        yield f"Not shown: {count(listing.hidden, 'record')} that went out again; --all has them."
-
-
-def _record_lines(record: Quarantined, origins: Mapping[str, str]) -> Iterator[str]:
-    at = minute(record.quarantined_at) if record.quarantined_at else record.day
-    room = _columns() - len(GAP)
-    yield f"{at}{GAP}{harmless(record.id)}"
-    if record.pack_id in origins:
-        yield f"{GAP}rejected again; it was {harmless(origins[record.pack_id])}"
-    if record.retried_at:
-        yield f"{GAP}sent again {minute(record.retried_at)}"
-    yield GAP + cut(record.reason, room)
-    yield GAP + cut(record.record, room)
-
-
-def _dead_letter_lines(dead: DeadLetters | None, queue_arn: str) -> Iterator[str]:
-    if dead is None:
-        return
-    yield ""
-    if not dead.messages:
-        yield "The usage queue's dead-letter queue is empty."
-        return
-    verb = "lies" if dead.messages == 1 else "lie"
-    yield (
-        f"About {count(dead.messages, 'message')} that could not be read, kept or counted {verb} "
-        "in the usage queue's dead-letter queue."
-    )
-    yield "See why (docs/ledger.md), then send them through the queue again:"
-    yield f"{GAP}aws sqs start-message-move-task --source-arn {shell_text(dead.queue_arn)} \\"
-    yield f"{GAP * 2}--destination-arn {shell_text(queue_arn)}"
-
-
-def _columns() -> int:
-    return min(width(), _WIDEST)

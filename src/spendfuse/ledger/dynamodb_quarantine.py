@@ -25,13 +25,15 @@ class DynamoQuarantine:
         self._table = DynamoTable(client, table)
 
     def of_days(self, now: datetime, days: int) -> Iterator[Quarantined]:
-        """Yield what was put there today (UTC) and on the days before it, newest first.
+        """Yield what was put there today (UTC) and on the days before it, the newest day first.
+
+        One after the other as they are read: there may be more than fit the memory.
 
         Raises:
             UnavailableError: the table can't be read.
         """
         for back in range(days):
-            yield from sorted(self.of_day(now - timedelta(days=back)), key=_newest_first)
+            yield from self.of_day(now - timedelta(days=back))
 
     def of_day(self, at: datetime) -> Iterator[Quarantined]:
         """Yield what was put there on that day (UTC), in no order that means anything.
@@ -77,8 +79,3 @@ def _quarantined(day: str, row: Item) -> Quarantined:
 
 def _time(row: Item, name: str) -> datetime | None:
     return parse_utc(row[name]["S"]) if name in row else None
-
-
-def _newest_first(record: Quarantined) -> tuple[float, str, int]:
-    at = record.quarantined_at
-    return (-at.timestamp() if at else 0, record.pack_id, record.position)

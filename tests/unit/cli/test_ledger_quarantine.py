@@ -206,6 +206,27 @@ def test_many_records_go_in_calls_that_sqs_takes(context: Context) -> None:
     assert ids(context) == []
 
 
+def test_of_more_than_fit_at_once_the_rest_goes_with_the_next_run(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spendfuse.cli.ledger_quarantine_report._MOST_READ", 2)
+    in_an_hour(a_pack("p6", WRONG))
+    listed = run(context, "quarantine", "list").output
+    first = run(context, "quarantine", "retry", "--all", "--yes").output
+    second = run(context, "quarantine", "retry", "--all", "--yes").output
+
+    assert listed.startswith("2 records and more wait in quarantine")
+    assert first.endswith("There are more; run the same command again.\n")
+    assert second.startswith("Sent 1 record.")
+    assert "There are more" not in second
+
+
+def test_the_newest_record_of_a_day_is_listed_first(context: Context) -> None:
+    in_an_hour(a_pack("p7", WRONG))
+
+    assert ids(context) == ["p7#0", "p1#1", "p1#2"]
+
+
 def test_a_record_is_noted_as_sent_only_after_it_was(context: Context) -> None:
     context._clients["sqs"] = Refusing(("send_message_batch", "AWS.SimpleQueueService.Unavailable"))
     result = run(context, "quarantine", "retry", "--all", "--yes")

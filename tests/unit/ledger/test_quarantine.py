@@ -40,7 +40,7 @@ def reject(id: str, *records: dict[str, Any], at: datetime = NOW) -> None:
     DynamoLedger(aws("dynamodb"), "ledger").quarantine(pack, at)
 
 
-def test_what_lies_there_comes_newest_first(store: DynamoQuarantine) -> None:
+def test_what_lies_there_comes_the_newest_day_first(store: DynamoQuarantine) -> None:
     reject("p1", a_record(cost_nano_usd=-1), at=NOW - timedelta(days=2))
     reject("p2", a_record(cost_nano_usd=-2), at=NOW - timedelta(hours=1))
     reject("p3", a_record(cost_nano_usd=-3), a_record("r2", cost_nano_usd=-4))
@@ -48,8 +48,8 @@ def test_what_lies_there_comes_newest_first(store: DynamoQuarantine) -> None:
 
     found = list(store.of_days(NOW, 3))
 
-    assert [each.id for each in found] == ["p3#0", "p3#1", "p2#0", "p1#0"]
-    assert found[0].reason == "cost_nano_usd: -3 is negative; corrections are made in the ledger"
+    assert [each.id for each in found] == ["p2#0", "p3#0", "p3#1", "p1#0"]
+    assert found[1].reason == "cost_nano_usd: -3 is negative; corrections are made in the ledger"
     assert (found[3].day, found[3].quarantined_at) == ("2026-11-19", NOW - timedelta(days=2))
 
 
