@@ -19,6 +19,7 @@ from spendfuse.upkeep.workload import (
     Workload,
     counted,
     different_users,
+    packing,
     usual_records_per_pack,
 )
 
@@ -32,7 +33,8 @@ _SOME = click.IntRange(min=1)
 @click.option(
     "--records-per-pack",
     type=_SOME,
-    help="Requests that a process sends together. Default: those of one second, at an even pace.",
+    help="Requests that a process sends together; 500 make a pack at most. Default: those of one "
+    "second, at an even pace.",
 )
 @click.option(
     "--users-per-pack",
@@ -86,25 +88,29 @@ def estimate(
         spendfuse estimate --requests 10000000 --users 1000 --records-per-pack 200 --json
     """
     config, sdk, deployment = config_in(path, stage), sender(), Deployment()
-    if packs_per_invocation > deployment.usage_batch_packs:
-        raise click.BadParameter(
-            f"{packs_per_invocation}; the recorder takes {deployment.usage_batch_packs} at most",
-            param_hint="--packs-per-invocation",
-        )
     records = records_per_pack or usual_records_per_pack(
         requests,
         processes=processes,
         linger_seconds=sdk.linger_seconds,
         max_records=sdk.max_records,
     )
+    together = users_per_pack or max(1, different_users(users, records))
+    packs = packing(records, together, max_records=sdk.max_records)
+    at_once = packs.packs * packs_per_invocation
+    if at_once > deployment.usage_batch_packs:
+        raise click.UsageError(
+            f"{at_once} packs at once are more than the recorder takes, "
+            f"{deployment.usage_batch_packs}; lower --packs-per-invocation, or --records-per-pack, "
+            f"of which {sdk.max_records} make a pack"
+        )
     try:
         workload = Workload(
             requests=requests,
             users=users,
-            records_per_pack=records,
-            users_per_pack=users_per_pack or max(1, different_users(users, records)),
+            records_per_pack=packs.records,
+            users_per_pack=packs.users,
             counted=counted(config.definitions.budgets),
-            packs_per_posting=packs_per_invocation,
+            packs_per_posting=at_once,
             models=models,
             features=features,
             keys_per_pack=keys_per_pack,

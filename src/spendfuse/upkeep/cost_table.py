@@ -14,6 +14,7 @@ from spendfuse.upkeep.workload import (
     Counted,
     Workload,
     different_users,
+    packing,
     usual_records_per_pack,
 )
 from spendfuse.upkeep.writes import posting_units
@@ -57,15 +58,14 @@ def bill_of(requests: int, users: int, records: int, users_together: int) -> Bil
         records: that one process sends together.
         users_together: different ones among them.
     """
-    packs = -(-records // MAX_PACK_RECORDS)
-    in_each = records // packs
+    packs = packing(records, users_together, max_records=MAX_PACK_RECORDS)
     workload = Workload(
         requests=requests,
         users=users,
-        records_per_pack=in_each,
-        users_per_pack=min(in_each, max(1, users_together // packs)),
+        records_per_pack=packs.records,
+        users_per_pack=packs.users,
         counted=Counted(1, 0, 0),
-        packs_per_posting=packs,
+        packs_per_posting=packs.packs,
     )
     return monthly_bill(workload, USUAL, Deployment(), Measured())
 

@@ -131,6 +131,30 @@ def usual_records_per_pack(
     return min(max_records, max(1, int(1 + a_second * linger_seconds)))
 
 
+class Packing(NamedTuple):
+    """How records travel that one process sends together."""
+
+    packs: int
+    records: int
+    """In each."""
+    users: int
+    """In each."""
+
+
+def packing(records: int, users: int, *, max_records: int) -> Packing:
+    """Return the packs that records sent together make: as few as can be, as large as each other.
+
+    Args:
+        records: that are sent together.
+        users: different ones among them.
+        max_records: of a pack.
+    """
+    packs = math.ceil(records / max_records)
+    each = math.ceil(records / packs)
+    # More users than records are left as they are, for the month to refuse.
+    return Packing(packs, each, math.ceil(users / packs))
+
+
 def different_users(users: int, records: int) -> int:
     """Return how many of ``users``, all as busy, are expected among so many records; rounded up."""
     if users <= 1:

@@ -77,6 +77,14 @@ def test_without_the_flag_a_pack_has_what_a_process_meters_in_a_second() -> None
     assert ten["assumed"]["workload"]["records_per_pack"] == 11
 
 
+def test_more_records_than_a_pack_holds_are_several_packs_at_once() -> None:
+    arguments = ("--requests", "10000000", "--users", "10000", "--records-per-pack", "1000")
+    month = estimate(*arguments, "--users-per-pack", "1000")["assumed"]["workload"]
+
+    assert (month["records_per_pack"], month["packs_per_posting"]) == (500, 2)
+    assert month["users_per_pack"] == 500
+
+
 def test_no_requests_cost_what_is_there_without_any() -> None:
     found = estimate("--requests", "0", "--users", "0")
 
@@ -102,7 +110,7 @@ def test_alarms_that_a_stage_switches_off_are_not_in_its_bill() -> None:
         (["--requests", "10"], "Missing option '--users'"),
         (
             ["--requests", "10", "--users", "2", "--packs-per-invocation", "11"],
-            "the recorder takes 10 at most",
+            "11 packs at once are more than the recorder takes, 10; lower",
         ),
         (
             ["--requests", "10", "--users", "2", "--records-per-pack", "0"],
