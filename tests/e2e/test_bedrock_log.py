@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from bedrock_deliveries import PERMISSIONS, a_delivery, an_entry
 from botocore.exceptions import ClientError
+from e2e.role_proof import BY_LAMBDA, WRITES_LOGS, Excuse, Proof, proves_each_right
 
 from spendfuse.clock import utc_text
 from spendfuse.period import Period
@@ -145,6 +146,16 @@ def test_no_other_log_group_may_call_the_function(metered: Deployed, function: s
         logs.put_subscription_filter(
             logGroupName="/other", filterName="f", filterPattern="", destinationArn=arn
         )
+
+
+def test_the_function_has_no_right_that_it_does_not_use(metered: Deployed, function: str) -> None:
+    def scenario() -> None:
+        proof.invoke(a_delivery(a_call("invoke-embedding", requestId="roles")))
+
+    # What failed three times goes there.
+    by_lambda = Excuse("sqs:SendMessage", BY_LAMBDA, of="DeadLetters")
+    proof = Proof(metered, function, scenario, excuses=(*WRITES_LOGS, by_lambda))
+    proves_each_right(proof)
 
 
 def test_the_function_leaves_no_dead_letters(metered: Deployed) -> None:

@@ -243,6 +243,18 @@ CLOUDWATCH = {
 }
 
 
+def test_a_role_publishes_metrics_only_into_the_namespace_of_its_policy(sandbox):
+    ours = {"StringEquals": {"cloudwatch:namespace": "Ours"}}
+    metrics = client_of_role(
+        sandbox, "cloudwatch", allow("cloudwatch:PutMetricData", "*", Condition=ours)
+    )
+    data = [{"MetricName": "Used", "Value": 1}]
+
+    metrics.put_metric_data(Namespace="Ours", MetricData=data)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        metrics.put_metric_data(Namespace="Theirs", MetricData=data)
+
+
 def test_an_alarm_looks_at_its_own_dimensions_and_publishes_where_it_may(sandbox):
     topic, url = a_topic_with_a_queue(sandbox, CLOUDWATCH)
     alarm = an_alarm(sandbox, topic)
