@@ -96,14 +96,14 @@ def watch(crew: Crew, chance: random.Random) -> None:
             keys = [{"pk": {"S": partition}} for partition in touched]
             event = {"Records": [{"dynamodb": {"Keys": each}} for each in keys]}
         _as_lambda(lambda: watch_budgets.handler(event, None))  # noqa: B023
-        time.sleep(chance.uniform(0.05, 0.5))
+        time.sleep(chance.uniform(0.2, 1.0))
 
 
 def gauge(_: Crew, chance: random.Random) -> None:
     """Wake the publisher of metrics more often than its schedule would."""
     while True:
         _as_lambda(lambda: publish_gauges.handler({}, None))
-        time.sleep(chance.uniform(0.5, 1.5))
+        time.sleep(chance.uniform(1.0, 2.0))
 
 
 def _as_lambda(invoke: Callable[[], None]) -> None:

@@ -47,7 +47,15 @@ FAULTS: list[dict[str, Any]] = [
     # The answer is lost, what was asked for is done.
     {"service": "dynamodb", "probability": 0.02, "response": {"abort_bytes": 0}},
     {"service": "dynamodb", "probability": 0.01, "reset": True},
+    # Longer than publish_gauges waits for an answer; and than record_usage does.
     {"service": "dynamodb", "probability": 0.001, "timeout_ms": 4_000},
+    {
+        "service": "dynamodb",
+        "operation": "TransactWriteItems",
+        "probability": 0.1,
+        "times": 2,
+        "timeout_ms": 11_000,
+    },
     {"service": "sns", "probability": 0.2, "error": {"code": "Throttling"}},
     {"service": "sns", "probability": 0.1, "response": {"abort_bytes": 0}},
     {"service": "sqs", "probability": 0.1, "error": {"code": "InternalError"}},

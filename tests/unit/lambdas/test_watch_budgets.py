@@ -28,7 +28,7 @@ from spendfuse.fuse_state import KeySpend
 from spendfuse.ledger.dynamodb import DynamoLedger, DynamoTable
 from spendfuse.ledger.dynamodb_overrides import DynamoOverrides
 from spendfuse.ledger.rung_store import RungStore
-from spendfuse.ledger.rungs import Sighting
+from spendfuse.ledger.rungs import FiredRung, Sighting
 from spendfuse.period import Period
 
 USD = 10**9
@@ -398,6 +398,25 @@ def test_another_watcher_s_sight_of_a_limit_holds(watch: WatchBudgets, topics: T
     check_all(watch)
 
     assert topics.rang()[1:] == [("alerts", "llm", 50)]
+
+
+def test_two_watchers_that_saw_the_same_ring_once(watch: WatchBudgets, topics: Topics) -> None:
+    other = replace(watch, ledger=DynamoLedger(aws("dynamodb"), "ledger"))
+
+    class Overtaken(RungStore):
+        def fire(self, budget: str, period: str, fired: FiredRung) -> bool:
+            check_all(other)
+            return super().fire(budget, period, fired)
+
+    spend(100)
+    watch.ledger.rungs = Overtaken(DynamoTable(aws("dynamodb"), "ledger"))
+    check_all(watch)
+
+    assert sorted(topics.rang()) == [
+        ("alerts", "llm", 50),
+        ("alerts", "llm", 80),
+        ("trips", "llm", 100),
+    ]
 
 
 @pytest.fixture
