@@ -13,6 +13,8 @@ APART = {"cli", "config", "sandbox", "__main__", "keys"}
 VENDORS |= {"anthropic", "bedrock", "litellm", "openai", "opentelemetry"}
 VENDORS |= {"bigquery", "genai_prices", "prometheus", "sqs", "tiktoken", "yaml_file"}
 VENDORS |= {"dynamodb_overrides", "dynamodb_table", "fastapi", "valkey"}
+VENDORS |= {"dynamodb_adjustments", "dynamodb_named_values", "dynamodb_quarantine"}
+VENDORS |= {"dynamodb_tallies"}
 
 
 def rule_modules() -> list[str]:
