@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -91,10 +92,8 @@ def _posted(client: Any, where: str) -> list[Figure]:
     recorder = _recorder(client)
     whole, single = [], []
     for number in range(ROUNDS + WARM_UP):
-        messages = _messages(PACKS)
-        seconds = _wall(lambda messages=messages: recorder(messages))
-        one = _messages(1)
-        seconds_of_one = _wall(lambda one=one: recorder(one))
+        seconds = _wall(partial(recorder, _messages(PACKS)))
+        seconds_of_one = _wall(partial(recorder, _messages(1)))
         if number >= WARM_UP:
             whole.append(seconds)
             single.append(seconds_of_one)
