@@ -77,3 +77,13 @@ def readable(logical_id: str) -> str:
 def listed(value: Any) -> list[Any]:
     """Return what CloudFormation writes as one thing or as a list of them."""
     return value if isinstance(value, list) else [value]
+
+
+def alarms_of(template: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the properties of a template's alarms, by their names without the deployment."""
+    types = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
+    return {
+        each["Properties"]["AlarmName"].removeprefix("acme-"): each["Properties"]
+        for each in template["Resources"].values()
+        if each["Type"] in types
+    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,18 +10,16 @@ from typing import Any
 
 import pytest
 from aws_cdk import App, Duration, Stack
-from infra.templates import Templates
+from infra.templates import Templates, alarms_of
 
 from spendfuse import metrics
 from spendfuse.config import load
+from spendfuse.config.schema import AlarmsBlock
 from stacks.alarms import Alarms
 from stacks.function import Function
 from stacks.queue import QueueWithDeadLetters
 from stacks.topics import Topics
 from stacks.watched import Watched
-
-ROOT = Path(__file__).parents[2]
-RUNBOOKS = ROOT / "docs" / "runbooks"
 
 LEDGER = (metrics.NAMESPACE, {"Deployment": "acme"})
 
@@ -165,16 +162,6 @@ CRITICAL = {
     "delivery-failures-alerts-lost",
     "delivery-failures-trips-lost",
 }
-
-
-def alarms_of(template: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Return the properties of a template's alarms, by their names without the deployment."""
-    names = {"AWS::CloudWatch::Alarm": "AlarmName", "AWS::CloudWatch::CompositeAlarm": "AlarmName"}
-    return {
-        each["Properties"]["AlarmName"].removeprefix("acme-"): each["Properties"]
-        for each in template["Resources"].values()
-        if each["Type"] in names
-    }
 
 
 @pytest.fixture(scope="module")
@@ -327,51 +314,6 @@ def test_every_window_and_text_is_within_cloudwatch_s_limits(alarms):
         assert len(alarm["AlarmName"]) <= 255
 
 
-def runbook_of(alarm: Mapping[str, Any]) -> str:
-    last = alarm["AlarmDescription"].splitlines()[-1]
-    return last.removeprefix("Runbook: ").removeprefix("docs/runbooks/")
-
-
-def test_every_alarm_has_a_runbook_and_every_runbook_an_alarm(alarms):
-    named = {runbook_of(alarm) for alarm in alarms.values()}
-
-    assert named == {file.name for file in RUNBOOKS.glob("*.md")} - {"README.md"}
-
-
-def test_every_runbook_stands_in_the_index_with_its_severity(alarms):
-    rows = [
-        [cell.strip() for cell in line.strip("|").split("|")]
-        for line in (RUNBOOKS / "README.md").read_text().splitlines()
-        if line.startswith("| [")
-    ]
-    grave = {runbook_of(each) for name, each in alarms.items() if name in CRITICAL}
-    every = {
-        runbook
-        for runbook in grave
-        if all(name in CRITICAL for name, each in alarms.items() if runbook_of(each) == runbook)
-    }
-
-    linked = [row[0].partition("(")[2].removesuffix(")") for row in rows]
-    assert sorted(linked) == sorted({runbook_of(alarm) for alarm in alarms.values()})
-    for runbook, row in zip(linked, rows, strict=True):
-        wanted = "critical" if runbook in every else "partly" if runbook in grave else "warning"
-        assert row[-1].startswith(wanted), runbook
-
-
-@pytest.mark.parametrize("file", sorted(RUNBOOKS.glob("*.md")), ids=lambda file: file.stem)
-def test_a_runbook_is_short_and_has_its_three_parts(file):
-    lines = file.read_text().splitlines()
-
-    if file.name != "README.md":
-        assert len(lines) <= 40
-        assert [line for line in lines if line.startswith("## ")] == [
-            "## What it means",
-            "## Look here",
-            "## Do this",
-            "## Change it",
-        ]
-
-
 @dataclass(frozen=True)
 class Parts:
     """What alarms look at, as cheaply as can be."""
@@ -477,13 +419,8 @@ def test_each_alarm_can_be_switched_off_and_takes_no_other_with_it(variants, blo
         assert set(left) == set(alarms) - gone
 
 
-def test_the_switches_are_all_that_the_configuration_knows(config):
-    figures = {"runbooks"}
-    words = {key.replace("_", " ").split()[0] for key in SWITCHES} | {"budget", "error", "latency"}
-    words |= {"anomaly", "silent", "unmetered"}
-
-    for field in type(config.alarms).__dataclass_fields__:
-        assert field in figures or field.split("_")[0] in words
+def test_the_switches_are_all_that_the_configuration_knows():
+    assert SWITCHES.keys() == AlarmsBlock.model_fields.keys() - {"runbooks"}
 
 
 def test_an_alarm_without_the_incident_rings_by_itself(variants, block, alarms):
@@ -617,13 +554,3 @@ def test_what_may_be_taken_away_is_referred_to_by_no_other_stack(synthesise, blo
     # The dashboard shows them nonetheless, by the names that they will have.
     dashboards = json.dumps(list(templates.of_type("AWS::CloudWatch::Dashboard").values()))
     assert all(f":alarm:acme-{name}" in dashboards for name in own)
-
-
-def test_every_alarm_of_a_kind_differs(alarms):
-    for one, other in itertools.combinations(alarms.values(), 2):
-        watched = [
-            (each.get("Metrics"), each.get("MetricName"), each.get("Dimensions"))
-            for each in (one, other)
-        ]
-        same = watched[0] == watched[1] and one.get("Threshold") == other.get("Threshold")
-        assert not same or "AlarmRule" in one or "AlarmRule" in other
