@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Literal, TypeVar
 
 from spendfuse.errors import InputError
@@ -33,12 +34,12 @@ def tally_pieces(tally: Tally) -> tuple[tuple[Log, bytes], ...]:
 
 
 def share_pieces(shares: Mapping[ShareKey, Delta]) -> tuple[bytes, ...]:
-    """Return shares as bytes, in as few pieces as halving leads to; none where there are none."""
+    """Return shares as bytes, in pieces that fit a row each; none where there are none."""
     return _pieces(list(shares.items()), _shares_json)
 
 
 def series_pieces(series: Mapping[SeriesKey, Series]) -> tuple[bytes, ...]:
-    """Return series as bytes, in as few pieces as halving leads to; none where there are none."""
+    """Return series as bytes, in pieces that fit a row each; none where there are none."""
     return _pieces(list(series.items()), _series_json)
 
 
@@ -99,8 +100,12 @@ def _pieces(
     data = packed(to_json(entries))
     if len(data) <= MAX_PIECE_BYTES or len(entries) == 1:
         return (data,)
-    middle = len(entries) // 2
-    return _pieces(entries[:middle], to_json) + _pieces(entries[middle:], to_json)
+    # One more than would do if all parts were packed as well as the whole; most often enough.
+    parts = min(len(data) // MAX_PIECE_BYTES + 2, len(entries))
+    ends = [len(entries) * part // parts for part in range(parts + 1)]
+    return tuple(
+        piece for start, end in pairwise(ends) for piece in _pieces(entries[start:end], to_json)
+    )
 
 
 def _shares_json(entries: Iterable[tuple[ShareKey, Delta]]) -> dict[str, Any]:
