@@ -246,6 +246,11 @@ ALARMS = [
         resource("AWS::CloudWatch::CompositeAlarm", AlarmRule=f"ALARM({'n' * 10_240})"),
         "has a rule of 10247 characters; CloudWatch takes 1 to 10,240",
     ),
+    Offence(
+        "composite rule",
+        resource("AWS::CloudWatch::CompositeAlarm", AlarmRule=f"ALARM({'n' * 10_234})"),
+        "has a rule of 10241 characters",
+    ),
     Offence("composite children", any_of(101), "joins 101 alarms; CloudWatch takes 100"),
     Offence("composite children", any_of(101, joined=True), "joins 101 alarms"),
 ]
@@ -395,7 +400,7 @@ def queue_and_function(visibility: object, timeout: object) -> Template:
 
 
 FUNCTIONS = [
-    Offence("function environment", function(FILE="x" * 4096), "Lambda takes 4096, measured as"),
+    Offence("function environment", function(FILE="x" * 4086), "Lambda takes 4096, measured as"),
     Offence(
         "function environment",
         function(TABLE={"Ref": "Table"}, FILE="x" * 3900),
@@ -432,6 +437,14 @@ def widget(metrics: int = 1) -> dict[str, Any]:
     return {"type": "metric", "properties": {"metrics": [["Acme", "Cost"]] * metrics}}
 
 
+DESCRIBED = {
+    "AWS::Events::Rule": 512,
+    "AWS::IAM::ManagedPolicy": 1000,
+    "AWS::IAM::Role": 1000,
+    "AWS::KMS::Key": 8192,
+    "AWS::Lambda::Function": 256,
+    "AWS::Scheduler::Schedule": 512,
+}
 DASHBOARDS = [
     Offence("dashboard body", dashboard('{"widgets": ['), "has a body that is no JSON"),
     Offence("dashboard body", dashboard('{"start": "-PT6H"}'), 'without a list of "widgets"'),
@@ -447,12 +460,13 @@ NAMES = [
     ),
     Offence("name", resource("AWS::Events::Rule", Name="every minute"), "'every minute'"),
     Offence("name", dashboard([], DashboardName="acme.dashboard"), "'acme.dashboard'"),
-    Offence("description", resource("AWS::Lambda::Function", Description="d" * 257), "has 257"),
-    Offence("description", resource("AWS::IAM::Role", Description="d" * 1001), "has 1001 char"),
-    Offence(
-        "description",
-        resource("AWS::Scheduler::Schedule", Description="d" * 513),
-        "has 513 characters; AWS::Scheduler::Schedule takes 512",
+    *(
+        Offence(
+            "description",
+            resource(type_, Description="d" * (most + 1)),
+            f"has {most + 1} characters; {type_} takes {most}",
+        )
+        for type_, most in DESCRIBED.items()
     ),
     Offence(
         "log retention", resource("AWS::Logs::LogGroup", RetentionInDays=45), "logs for 45 days"
@@ -515,10 +529,15 @@ TAKEN: list[Template] = [
     topic(lets_in=None, key="alias/aws/sns"),
     topic(lets_in=ALL_SERVICES, key={"Ref": "KeyFromElsewhere"}),
     function(TABLE={"Ref": "Table"}, FILE="x" * 3800),
-    resource("AWS::Lambda::Function", Timeout=900, Description="d" * 256),
+    function(FILE="x" * 4085),
+    resource("AWS::Lambda::Function", Timeout=900),
+    *(resource(type_, Description="d" * most) for type_, most in DESCRIBED.items()),
     resource("AWS::Lambda::Function", Timeout=5400, CapacityProviderConfig={}),
     queue(100, 180, 14 * DAYS),
     queue_and_function(60, 60),
+    resource("AWS::SQS::Queue", RedrivePolicy={"maxReceiveCount": 11_519}),
+    resource("AWS::CloudWatch::CompositeAlarm", AlarmRule=f"ALARM({'n' * 10_233})"),
+    dashboard([widget()] * 500),
     dashboard([widget(500)] * 5),
     dashboard({"Fn::Join": ["", ['{"widgets": [{"x": ', {"Ref": "X"}, "}]}"]]}),
     resource("AWS::Logs::LogGroup", RetentionInDays=30, LogGroupName="/acme/bedrock"),
