@@ -19,6 +19,7 @@ from spendfuse.sandbox.mends import (
     iam_conditions,
     lambda_runtime,
     sns,
+    sqs,
 )
 
 
@@ -35,3 +36,4 @@ def apply(folder: Folder, running: Running) -> None:
     iam_conditions.mend()
     lambda_runtime.mend(folder.temporary / "runtime")
     sns.mend(smtp_port=running.smtp_port)
+    sqs.mend()
