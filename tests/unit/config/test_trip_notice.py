@@ -94,3 +94,8 @@ def test_of_a_broken_rung_only_its_own_mistake_is_told() -> None:
         load({"spendfuse": with_ladder("100", True, {"percent": None})})
 
     assert "trips: everything" not in str(raised.value)
+
+
+def test_what_is_no_percent_announces_nothing() -> None:
+    with pytest.raises(SettingsError, match="its lowest rung, 100 %, trips: everything"):
+        load({"spendfuse": with_ladder(True, 100)})
