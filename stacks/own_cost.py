@@ -27,6 +27,7 @@ _QUEUE_METRICS = (
     "NumberOfEmptyReceives",
 )
 _MINUTES_A_MONTH = 43_200
+_CALLS_A_RUN = 2
 _WOKEN_EVERY_MINUTE = 2
 """``watch_budgets`` and ``publish_gauges``, by a schedule each."""
 
@@ -165,9 +166,9 @@ def _logs_use(watched: Watched) -> Iterator[_Use]:
 
 
 def _calls_use(watched: Watched) -> Iterator[_Use]:
-    # One call a run holds a thousand data points, which seldom are more.
+    # A run publishes what happened, and then how things stand; a call holds a thousand data.
     publisher = watched.functions["publish_gauges"].function
-    yield _Use(_one(aws_prices.METRIC_REQUEST), [publisher.metric_invocations()])
+    yield _Use(_CALLS_A_RUN * _one(aws_prices.METRIC_REQUEST), [publisher.metric_invocations()])
 
 
 def _one(price: Price) -> Decimal:

@@ -291,7 +291,7 @@ def test_the_toolkits_own_cost_is_use_times_the_price_table(widgets):
     assert factors["DynamoDB"] == [aws_prices.DYNAMODB_WRITE.of(1), aws_prices.DYNAMODB_READ.of(1)]
     assert factors["SQS"] == [aws_prices.SQS_REQUEST.of(1)] * 4
     assert factors["SNS"] == [aws_prices.SNS_PUBLISH.of(1)]
-    assert factors["PutMetricData"] == [aws_prices.METRIC_REQUEST.of(1)]
+    assert factors["PutMetricData"] == [aws_prices.METRIC_REQUEST.of(2)]
     # To 18 decimal places; a byte of log costs half a billionth of a dollar.
     assert abs(factors["CloudWatch Logs"][0] * 2**30 - aws_prices.LOGS_INGESTED.usd) < Decimal(
         "1e-6"
