@@ -28,6 +28,8 @@ from spendfuse.sandbox.leash import leashed
 PROJECT = Path(__file__).parents[2]
 LOOPBACK, REGION, ACCOUNT = "127.0.0.1", "us-east-1", "111122223333"
 START_SECONDS = 60
+_KEPT = ("PATH", "HOME", "LANG", "TMPDIR")
+"""Nobody's profile, proxy or credentials get in."""
 
 
 class Aws:
@@ -111,13 +113,13 @@ def _free_port() -> int:
 
 @contextmanager
 def process(
-    command: list[str], environment: Mapping[str, str], log: Path, **over: Any
+    command: list[str], environment: dict[str, str], log: Path, **over: Any
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a command that ends with the block, and with this process too."""
     with log.open("wb") as output:
         running = subprocess.Popen(
             leashed(command),
-            env={**os.environ, **environment},
+            env={name: os.environ[name] for name in _KEPT if name in os.environ} | environment,
             stdin=subprocess.PIPE,
             stderr=output,
             **({"stdout": output} | over),
