@@ -127,10 +127,20 @@ class SpendAlarms(Construct):
         warning = self._figures.budget_warning_percent
         critical = self._figures.budget_critical_percent
         if warning is not None:
-            self._add(*self._share_used(budget, warning, part="warning"))
-        if critical is not None:
-            add = self._of_incident if budget.is_root else self._add
-            add(*self._share_used(budget, critical, part="critical"))
+            self._add_beside_ladder(budget, warning, part="warning")
+        if critical is None:
+            return
+        if budget.is_root:
+            self._of_incident(*self._share_used(budget, critical, part="critical"))
+        else:
+            self._add_beside_ladder(budget, critical, part="critical")
+
+    def _add_beside_ladder(self, budget: Budget, percent: int, *, part: str) -> None:
+        """Add an alarm that is silent where the budget's ladder rings at the same percentage."""
+        is_told = any(rung.percent == percent for rung in budget.ladder)
+        naming, trigger = self._share_used(budget, percent, part=part)
+        topics = () if is_told else None
+        self.all.append(self._maker.make(self, naming, trigger, topics=topics))
 
     def _share_used(self, budget: Budget, percent: int, *, part: str) -> tuple[Naming, Trigger]:
         gauge = self._maker.gauge(metrics.BUDGET_USED_PERCENT, {metrics.BUDGET: budget.name})
@@ -158,9 +168,6 @@ class SpendAlarms(Construct):
         )
         self._maker.tell(alarm)
         return alarm
-
-    def _add(self, naming: Naming, trigger: Trigger) -> None:
-        self.all.append(self._maker.make(self, naming, trigger))
 
     def _of_incident(self, naming: Naming, trigger: Trigger) -> None:
         self._join_incident(self._maker.make(self, naming, trigger, topics=()))

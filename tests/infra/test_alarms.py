@@ -137,6 +137,7 @@ EXPECTED: dict[str, tuple[Any, ...]] = {
     },
 }
 ON_SEVERAL_METRICS = {"spend-anomaly", *(f"queue-stuck-{name}" for name in QUEUES)}
+BESIDE_A_RUNG = {"budget-used-all-warning"}
 OF_THE_INCIDENT = {"high-daily-cost", "hourly-spend", "spend-anomaly", "budget-used-all-critical"}
 ABOUT_NOTIFY = {
     "dead-letters-notify",
@@ -278,7 +279,7 @@ def test_one_cause_rings_once(templates, alarms):
 
 def test_people_hear_of_each_alarm_and_of_its_end(templates, alarms):
     for name, alarm in alarms.items():
-        if name in OF_THE_INCIDENT:
+        if name in OF_THE_INCIDENT | BESIDE_A_RUNG:
             continue
         heard = [templates.text("monitoring", each) for each in alarm["AlarmActions"]]
         expected = ["alerts/TopicsAlerts", "alerts/TopicsMail"][: 1 + (name in ABOUT_NOTIFY)]
@@ -498,8 +499,23 @@ def test_a_budget_for_each_user_has_no_alarm_and_any_other_has_two(variants, blo
         for name in ("all", "a.b", "a-b", "a_b")
         for part in ("warning", "critical")
     }
-    # Only the root's is spoken for by the incident.
-    assert len(made["budget-used-a.b-critical"]["AlarmActions"]) == 1
+
+
+def test_an_alarm_beside_a_rung_of_its_percentage_leaves_it_to_the_ladder(variants, block):
+    budgets = [
+        {"name": "all", "limit_usd": 1000, "ladder": [50, 100]},
+        {"name": "a", "limit_usd": 10, "match": {"team": "x"}, "ladder": [50, 100]},
+        {"name": "b", "limit_usd": 10, "match": {"team": "y"}, "ladder": [50, 80, 110]},
+    ]
+    made = variants({"ladders": {**block, "budgets": budgets}})["ladders"]
+    used = {name: each for name, each in made.items() if name.startswith("budget-used-")}
+
+    # The root's critical one is spoken for by the incident, all the same.
+    assert {name for name, each in used.items() if each.get("AlarmActions")} == {
+        "budget-used-all-warning",
+        "budget-used-a-warning",
+        "budget-used-b-critical",
+    }
 
 
 def test_the_most_and_the_longest_names_are_within_the_limits(variants, block):

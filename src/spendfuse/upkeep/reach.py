@@ -172,9 +172,12 @@ def _rung_nets(rung: Rung, nets: Nets, *, is_armed: bool) -> Iterator[Net]:
 
 
 def _alarm_nets(budget: Budget, percent: int, nets: Nets, alarms: SpendAlarms) -> Iterator[Net]:
+    """Return the alarm that tells at this percentage; beside a rung only the root's critical."""
     figures = {"warning": alarms.warning_percent, "critical": alarms.critical_percent}
+    is_told = any(rung.percent == percent for rung in budget.ladder)
     for part, figure in figures.items():
-        if figure == percent and budget.per is None:
+        speaks = not is_told or (budget.is_root and part == "critical")
+        if figure == percent and budget.per is None and speaks:
             yield nets.alarm(f"budget-used-{budget.name}-{part}", ALARM_PACES["budget-used"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -57,6 +58,19 @@ def test_each_rung_is_seen_by_the_ledger_and_by_the_alarm_of_its_percentage() ->
             "alarm budget-used-llm-critical",
         ],
     }
+
+
+def test_an_alarm_beside_a_rung_is_silent_but_for_the_roots_critical_one() -> None:
+    ladder = (Rung(50, ("slack",)), Rung(80, ("slack",)), Rung(100, ("slack",), trips=True))
+    root = seen_by(budget_reach(replace(LLM, ladder=ladder), NETS, ALARMS, usd_per_hour=None))
+    team = Budget("search", NANO, "month", ladder, match={"team": "search"})
+
+    assert not any(name.startswith("alarm") for name in root[80])
+    assert "alarm budget-used-llm-critical" in root[100]
+    assert (
+        "alarm budget-used-search-critical"
+        not in seen_by(budget_reach(team, NETS, ALARMS, usd_per_hour=None))[100]
+    )
 
 
 def test_a_fuse_that_is_not_armed_stops_nothing() -> None:
