@@ -232,12 +232,13 @@ def _answers(url: str) -> bool:
     return True
 
 
-def until(
-    holds: Callable[[], bool], deadline: float, otherwise: str, *, fails: bool = True
-) -> None:
+def until(holds: Callable[[], bool], deadline: float, otherwise: str) -> None:
+    """Wait until it holds.
+
+    Raises:
+        TimeoutError: it did not until the deadline.
+    """
     while not holds():
         if time.monotonic() > deadline:
-            if fails:
-                raise TimeoutError(otherwise)
-            return
+            raise TimeoutError(otherwise)
         time.sleep(0.2)
