@@ -140,7 +140,7 @@ class AlarmMaker:
         topics: Sequence[sns.ITopic] | None = None,
         few_samples: str | None = None,
     ) -> cloudwatch.Alarm:
-        """Return an alarm that tells ``topics``, by default people, of its going on and off."""
+        """Return an alarm that tells ``topics``, by default people; only those hear of its end."""
         alarm = cloudwatch.Alarm(
             scope,
             naming.construct_id,
@@ -161,4 +161,7 @@ class AlarmMaker:
     def tell(self, alarm: cloudwatch.AlarmBase, topics: Sequence[sns.ITopic] | None = None) -> None:
         for topic in self.people if topics is None else topics:
             alarm.add_alarm_action(actions.SnsAction(topic))
-            alarm.add_ok_action(actions.SnsAction(topic))
+            # Each alarm comes to OK with its first data. `notify` keeps that to itself; a topic
+            # past it would send people JSON for every alarm of a new deployment.
+            if topic in self.people:
+                alarm.add_ok_action(actions.SnsAction(topic))

@@ -285,7 +285,8 @@ def test_people_hear_of_each_alarm_and_of_its_end(templates, alarms):
         expected = ["alerts/TopicsAlerts", "alerts/TopicsMail"][: 1 + (name in ABOUT_NOTIFY)]
 
         assert heard == expected, name
-        assert alarm["OKActions"] == alarm["AlarmActions"]
+        # CloudWatch says OK of every alarm once it has data: as JSON by mail that would be noise.
+        assert alarm["OKActions"] == alarm["AlarmActions"][:1], name
         assert not alarm.get("InsufficientDataActions")
         assert alarm.get("ActionsEnabled", True)
 
