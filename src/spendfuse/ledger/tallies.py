@@ -20,6 +20,12 @@ from spendfuse.ledger.tally_pieces import series_of, shares_of
 
 SHARES_WAIT = timedelta(hours=1)
 """Each fold writes every row of a book that changed: seldom is cheap."""
+MOST_FIGURES = 5_000
+"""That are published at one call, or a few more. A late sender's are of thousands of minutes, and
+each is up to nine data points: a function that is cut off while it publishes them publishes them
+again, and would never be done."""
+MOST_SHARES = 200_000
+"""In a fold: small rows can hold more than fits a function's memory."""
 _MOST_FOLDS = 10
 """At one call; what is left waits for the next."""
 _READ_ATTEMPTS = 10
@@ -30,8 +36,8 @@ class Tallies:
 
     def __init__(self, table: Table) -> None:
         self._table = table
-        self._shares = Fold(table, "shares", shares_of)
-        self._series = Fold(table, "series", series_of)
+        self._shares = Fold(table, "shares", shares_of, MOST_SHARES)
+        self._series = Fold(table, "series", series_of, MOST_FIGURES)
         self._books = ShareBooks(table)
 
     def take_series(
@@ -39,23 +45,27 @@ class Tallies:
     ) -> SeriesState:
         """Fold the series that wait, hand the new figures to ``publish``, return the state after.
 
-        Where much waits, ``publish`` is called several times, each with other figures. The same
-        figures come again only where it raised, or the process died before it could note that it
-        did not: the state has them once either way.
+        Where much waits, ``publish`` is called several times, each with other figures, and the
+        rest waits for the next call. The same figures come again only where it raised, or the
+        process died before it could note that it did not: the state has them once either way.
 
         Raises:
             UnavailableError: the table refused; the next call goes on.
             Exception: what ``publish`` raised. The figures are kept and come again.
         """
+        published = 0
 
         def add(number: int, found: Mapping[str, Mapping[SeriesKey, Series]]) -> None:
+            nonlocal published
             figures = merged_tallies(Tally(series=each) for each in found.values()).series
             if figures:
                 self._add_to_state(number, figures, now)
                 publish(figures)
+                published += len(figures)
 
         for _ in range(_MOST_FOLDS):
-            if not self._series.run(now, wait=timedelta(0), add=add):
+            folded = self._series.run(now, wait=timedelta(0), add=add)
+            if not folded or published >= MOST_FIGURES:
                 break
         return self.series_state()
 

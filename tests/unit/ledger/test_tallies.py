@@ -15,7 +15,7 @@ from unit.ledger.faulty_table import CRASH, CrashError, FaultyTable, fail
 from unit.ledger.memory_table import MemoryTable
 
 from spendfuse.errors import UnavailableError
-from spendfuse.ledger import fold, share_books
+from spendfuse.ledger import fold, share_books, tallies
 from spendfuse.ledger.counters import Delta, ItemKey
 from spendfuse.ledger.dynamodb import DynamoLedger
 from spendfuse.ledger.dynamodb_tallies import DynamoTallies
@@ -304,6 +304,35 @@ def test_new_figures_are_published_once_and_remembered(table: MemoryTable) -> No
     assert state.month_to_date(NOW) == 15
     assert state.errors_of_last(5, NOW) == (0, 3)
     assert rows_in(table, "log#series") == []
+
+
+def test_figures_of_many_minutes_are_published_over_several_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tallies, "MOST_FIGURES", 2)
+    table = MemoryTable()
+    of_days = [Tally(series={SeriesKey(MINUTE - n): Series(n, 1)}) for n in range(1, 6)]
+    leave(table, *of_days)
+    published: list[Figures] = []
+    runs = []
+    for minutes in range(4):
+        Tallies(table).take_series(NOW + timedelta(minutes=minutes), publish_to(published))
+        runs.append(len(published))
+
+    assert runs == [1, 2, 3, 3]
+    assert [len(each) for each in published] == [2, 2, 1]
+    assert sum_of(published) == merged_tallies(of_days).series
+
+
+def test_the_same_figures_of_many_postings_are_published_at_once(
+    table: MemoryTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tallies, "MOST_FIGURES", 4)
+    published: list[Figures] = []
+
+    Tallies(table).take_series(NOW, publish_to(published))
+
+    assert published == [SUM.series]
 
 
 def test_what_could_not_be_published_is_published_by_the_next_run(table: MemoryTable) -> None:
