@@ -81,16 +81,16 @@ def periods(book: Book, name: str | None, key: str | None) -> list[tuple[Budget,
         budget = shared_budget(book, name)
         return [(budget, book.period(budget, key))]
     found = []
-    for each in book.limits.budgets:
-        if each.per is not None:
-            continue
+    totals = [each for each in book.limits.budgets if each.per is None]
+    for each in totals:
         try:
             found.append((each, each.period_at(book.now) if key is None else each.period_of(key)))
         except InputError:
             continue
     if not found:
+        kinds = {each.period: each.period_at(book.now).key for each in totals}
         raise click.BadParameter(
-            f"{key!r} is no period of any budget; write 2026-11, 2026-W47, 2026-11-21 or total"
+            f"no budget has a period {key!r}; they are in {', '.join(kinds.values())} now"
         )
     return found
 

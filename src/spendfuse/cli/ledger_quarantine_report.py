@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from spendfuse.ledger.quarantine import Quarantined
 
 _MOST_READ = 10_000
 """At once: each may have 300 KB, and a sender gone wrong makes a million in a day."""
+_REASON_LINES = 6
 _WIDEST = 160
 """Columns of a record where the output is no terminal: a person looks at it all the same."""
 
@@ -117,7 +119,9 @@ def _record_lines(record: Quarantined, origins: Mapping[str, str]) -> Iterator[s
         yield f"{GAP}rejected again; it was {harmless(origins[record.pack_id])}"
     if record.retried_at:
         yield f"{GAP}sent again {minute(record.retried_at)}"
-    yield GAP + cut(record.reason, room)
+    # A reason is to be read whole, and a record to be recognised.
+    reason = cut(record.reason, _REASON_LINES * room)
+    yield from (GAP + line for line in textwrap.wrap(reason, room, break_on_hyphens=False))
     yield GAP + cut(record.record, room)
 
 

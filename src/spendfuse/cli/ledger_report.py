@@ -40,7 +40,9 @@ def show_lines(figures: Figures, *, is_one: bool) -> Iterator[str]:
         yield from table(list(folded(rows, indent="")), right=_AMOUNTS, indent="")
         yield from _key_lines(first, f"dearest API keys of {first.budget.name}")
     yield ""
-    yield from table(list(_now_rows(figures)), indent="")
+    # Whatever budget and period stand above.
+    yield "all usage"
+    yield from table(list(_now_rows(figures)))
 
 
 def _used(counted: Counted) -> Decimal:
@@ -115,7 +117,9 @@ def _since_text(figures: Figures) -> str:
     now = figures.book.now
     minutes = figures.series.minutes_since_usage(now)
     if minutes is None:
-        return "none yet"
+        # Totals are counted at once, and minutes added up once a minute.
+        is_some = any(each.total.requests for each in figures.counted)
+        return "just now: figures of it follow in a minute" if is_some else "none yet"
     at = minute(now - timedelta(minutes=minutes))
     return f"{at}, {_ago(minutes)}"
 

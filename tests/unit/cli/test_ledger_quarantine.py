@@ -69,6 +69,16 @@ def test_list_shows_each_record_with_its_reason(
     )
 
 
+def test_a_reason_that_is_wider_than_the_terminal_is_read_to_its_end(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+
+    assert (
+        "  at: '2026-11-21T12:40:00.000Z' is more\n  than 5 minutes after it was received\n"
+    ) in run(context, "quarantine", "list").output
+
+
 def test_list_says_what_the_queue_gave_up_on_and_how_to_send_it_on(context: Context) -> None:
     lie_dead(3)
     output = run(context, "quarantine", "list").output

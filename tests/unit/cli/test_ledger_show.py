@@ -50,11 +50,21 @@ def test_show_has_every_budget_with_a_total_the_fullest_after_the_root(spent: Co
         "  k1  $300.00  75.0 %\n"
         "  k2   $90.00  22.5 %\n"
         "\n"
-        "last 60 minutes  $400.00 metered\n"
-        "today (UTC)      $400.00 metered\n"
-        "last 5 minutes   4 requests, 0 errors\n"
-        "last usage       2026-11-21 11:59 UTC, 1 minute ago\n"
-        "quarantine       1 record of 1 pack of today; `spendfuse ledger quarantine list`\n"
+        "all usage\n"
+        "  last 60 minutes  $400.00 metered\n"
+        "  today (UTC)      $400.00 metered\n"
+        "  last 5 minutes   4 requests, 0 errors\n"
+        "  last usage       2026-11-21 11:59 UTC, 1 minute ago\n"
+        "  quarantine       1 record of 1 pack of today; `spendfuse ledger quarantine list`\n"
+    )
+
+
+def test_usage_whose_minute_is_not_yet_added_up_is_not_taken_for_none(context: Context) -> None:
+    spend("p1", 300, team="search")
+
+    assert (
+        "last usage       just now: figures of it follow in a minute\n"
+        in run(context, "show").output
     )
 
 
@@ -107,7 +117,10 @@ def test_another_period_shows_the_budgets_that_have_it(spent: Context) -> None:
         (("show", "--budget", "serch"), "there is no budget 'serch'; did you mean 'search'?"),
         (("show", "--budget", "user-day"), "user-day counts each user apart"),
         (("top", "--by", "user", "--budget", "user-day"), "user-day counts each user apart"),
-        (("show", "--period", "2026-13"), "'2026-13' is no period of any budget"),
+        (
+            ("show", "--period", "2026-13"),
+            "no budget has a period '2026-13'; they are in 2026-11, total now",
+        ),
         (
             ("show", "--budget", "llm", "--period", "2026-W47"),
             "'2026-W47' is not the key of a month; llm is in 2026-11 now",
