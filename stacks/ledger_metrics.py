@@ -63,15 +63,16 @@ class LedgerMetrics:
             period=period,
         )
 
-    def search(self, name: str, by: str, statistic: str, period: Duration) -> str:
+    def search(self, name: str, by: str, statistic: str) -> str:
         """Return a SEARCH for the metric by each value of the dimension ``by``.
 
-        CloudWatch finds metrics that had data in the last two weeks, and no others.
+        CloudWatch finds metrics that had data in the last two weeks, and no others. The period is
+        left to the line or its widget: one in here would hold against a widget's whole time range.
         """
         return (
             f'SEARCH(\'{{"{metrics.NAMESPACE}",{metrics.DEPLOYMENT},{by}}} '
             f'MetricName="{name}" {metrics.DEPLOYMENT}="{self.deployment}"\', '
-            f"'{statistic}', {period.to_seconds():.0f})"
+            f"'{statistic}')"
         )
 
 

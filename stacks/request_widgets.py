@@ -25,9 +25,9 @@ def tokens(ledger: LedgerMetrics, *, width: int) -> cloudwatch.IWidget:
 
 def request_widgets(ledger: LedgerMetrics, *, width: int) -> list[cloudwatch.IWidget]:
     """Return how many there were, how they ended and how long they took."""
-    search = ledger.search(metrics.LATENCY_MS, metrics.MODEL, "p95", FIVE_MINUTES)
+    search = ledger.search(metrics.LATENCY_MS, metrics.MODEL, "p95")
     by_model = cloudwatch.SearchExpression(
-        expression=f"FILL({search}, REPEAT)", label="${PROP('Dim.Model')}"
+        expression=f"FILL({search}, REPEAT)", label="${PROP('Dim.Model')}", period=FIVE_MINUTES
     )
     return [
         cloudwatch.GraphWidget(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_logs as logs
 
@@ -72,12 +73,10 @@ def _gauge(
 
 def budget_table(ledger: LedgerMetrics) -> cloudwatch.IWidget:
     """Return a table of all budgets; it grows with them."""
-    search = ledger.search(
-        metrics.BUDGET_USED_PERCENT, metrics.BUDGET, cloudwatch.Stats.MAXIMUM, FIVE_MINUTES
-    )
+    search = ledger.search(metrics.BUDGET_USED_PERCENT, metrics.BUDGET, cloudwatch.Stats.MAXIMUM)
     return cloudwatch.TableWidget(
         title="All budgets: % used, in the last hour",
-        metrics=[_found(search, metrics.BUDGET)],
+        metrics=[_found(search, metrics.BUDGET, FIVE_MINUTES)],
         layout=cloudwatch.TableLayout.VERTICAL,
         summary=cloudwatch.TableSummaryProps(
             columns=[cloudwatch.TableSummaryColumn.MAXIMUM], hide_non_summary_columns=True
@@ -113,12 +112,12 @@ def cost_shares(ledger: LedgerMetrics, *, width: int) -> list[cloudwatch.IWidget
 def _shares(
     ledger: LedgerMetrics, by: str, view: cloudwatch.GraphWidgetView, *, width: int
 ) -> cloudwatch.IWidget:
-    search = ledger.search(metrics.COST_USD, by, cloudwatch.Stats.SUM, DAY)
+    search = ledger.search(metrics.COST_USD, by, cloudwatch.Stats.SUM)
     return cloudwatch.GraphWidget(
         title=f"Cost by {by.lower()}, 14 days, US$",
         view=view,
         set_period_to_time_range=True,
-        left=[_found(f"FILL({search}, 0)", by)],
+        left=[_found(f"FILL({search}, 0)", by, DAY)],
         start=_FORTNIGHT,
         width=width,
         height=6,
@@ -128,12 +127,10 @@ def _shares(
 def _over_time(
     ledger: LedgerMetrics, marks: Sequence[cloudwatch.HorizontalAnnotation], *, width: int
 ) -> cloudwatch.IWidget:
-    search = ledger.search(
-        metrics.BUDGET_USED_PERCENT, metrics.BUDGET, cloudwatch.Stats.MAXIMUM, HOUR
-    )
+    search = ledger.search(metrics.BUDGET_USED_PERCENT, metrics.BUDGET, cloudwatch.Stats.MAXIMUM)
     return cloudwatch.GraphWidget(
         title="Budgets: used against the limit, 30 days",
-        left=[_found(f"FILL({search}, REPEAT)", metrics.BUDGET)],
+        left=[_found(f"FILL({search}, REPEAT)", metrics.BUDGET, HOUR)],
         left_y_axis=_PERCENT,
         left_annotations=list(marks),
         start=_MONTH,
@@ -159,9 +156,10 @@ def top_users(publisher_log: logs.ILogGroup, *, width: int) -> cloudwatch.IWidge
     )
 
 
-def _found(expression: str, by: str) -> cloudwatch.IMetric:
+def _found(expression: str, by: str, period: Duration) -> cloudwatch.IMetric:
     # The name of each line is the value that it was found by.
-    return cloudwatch.SearchExpression(expression=expression, label=f"${{PROP('Dim.{by}')}}")
+    label = f"${{PROP('Dim.{by}')}}"
+    return cloudwatch.SearchExpression(expression=expression, label=label, period=period)
 
 
 def _marks(warning_percent: int | None) -> list[cloudwatch.HorizontalAnnotation]:
