@@ -92,10 +92,7 @@ def costs_by_service(watched: Watched) -> dict[str, cloudwatch.MathExpression]:
 def standing(alarms: Sequence[cloudwatch.IAlarm], budgets: Sequence[Budget]) -> tuple[Line, ...]:
     """Return what costs the same however much is used, a month."""
     composite = sum(isinstance(each, cloudwatch.CompositeAlarm) for each in alarms)
-    on_bands = sum(isinstance(each, cloudwatch.AnomalyDetectionAlarm) for each in alarms)
-    watched_metrics = (
-        len(alarms) - composite - on_bands + on_bands * aws_prices.ANOMALY_ALARM_METRICS
-    )
+    watched_metrics = sum(_charged_metrics(each) for each in alarms)
     own_metrics = (
         len(GAUGES)
         + sum(budget.per is None for budget in budgets)
@@ -119,6 +116,16 @@ def standing(alarms: Sequence[cloudwatch.IAlarm], budgets: Sequence[Budget]) -> 
 def usd_a_value() -> Decimal:
     """Return what each model, and each feature, adds a month."""
     return aws_prices.METRIC.of(len(FLOWS))
+
+
+def _charged_metrics(alarm: cloudwatch.IAlarm) -> int:
+    """Return how many metrics CloudWatch charges for; a formula's are charged one by one."""
+    if isinstance(alarm, cloudwatch.CompositeAlarm):
+        return 0
+    if isinstance(alarm, cloudwatch.AnomalyDetectionAlarm):
+        return aws_prices.ANOMALY_ALARM_METRICS
+    metric = alarm.metric if isinstance(alarm, cloudwatch.Alarm) else None
+    return len(metric.using_metrics) if isinstance(metric, cloudwatch.MathExpression) else 1
 
 
 def _lambda_use(watched: Watched) -> Iterator[_Use]:

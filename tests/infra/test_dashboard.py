@@ -15,7 +15,7 @@ from stacks.function import MEMORY_MB
 from stacks.own_cost import FLOWS, FLOWS_IN_ALL_ONLY, GAUGES
 from stacks.spend_widgets import MOST_GAUGES
 
-SEARCH = re.compile(r"SEARCH\('\{([^}]*)\} ([^']*)', '([^']*)', (\d+)\)")
+SEARCH = re.compile(r"SEARCH\('\{([^}]*)\} ([^']*)', '([^']*)'\)")
 
 
 def resource(templates: Templates) -> dict:
@@ -202,7 +202,7 @@ def test_a_search_finds_this_deployments_metrics_and_no_others(body):
     ]
 
     assert len(found) >= 4
-    for schema, terms, _statistic, period in found:
+    for schema, terms, _statistic in found:
         namespace, deployment, by = schema.split(",")
         name = re.search(r'MetricName="(\w+)"', terms).group(1)
         assert namespace == f'"{metrics.NAMESPACE}"'
@@ -210,7 +210,17 @@ def test_a_search_finds_this_deployments_metrics_and_no_others(body):
         assert by in (metrics.BUDGET, metrics.MODEL, metrics.FEATURE)
         assert name in (metrics.BUDGET_USED_PERCENT, *FLOWS)
         assert 'Deployment="acme"' in terms
-        assert int(period) % 60 == 0
+
+
+@pytest.mark.parametrize("beginning", ["Cost by model", "Cost by feature"])
+def test_shares_are_of_the_whole_fortnight_and_not_of_its_last_day(widgets, beginning):
+    properties = widget(widgets, beginning)
+    (expression,) = expressions(properties)
+
+    assert properties["setPeriodToTimeRange"] is True
+    assert properties["start"] == "-P14D"
+    # A period inside the SEARCH would stand against the widget's.
+    assert not re.search(r"\d{3,}", expression)
 
 
 def test_every_metric_of_ours_is_of_this_deployment(body):
@@ -326,8 +336,10 @@ def test_what_costs_the_same_every_month_is_said_with_its_arithmetic(templates, 
     ]
     alarms = templates.of_type("AWS::CloudWatch::Alarm").values()
     bands = sum("ThresholdMetricId" in each["Properties"] for each in alarms)
+    # Received and deleted: CloudWatch charges for each metric of a formula.
+    stuck = sum("-queue-stuck-" in each["Properties"]["AlarmName"] for each in alarms)
     composites = len(templates.of_type("AWS::CloudWatch::CompositeAlarm"))
-    looked_at = len(alarms) + 2 * bands
+    looked_at = len(alarms) + 2 * bands + stuck
     own = len(GAUGES) + len(FLOWS) + len(FLOWS_IN_ALL_ONLY) + 1
     together = (
         looked_at * aws_prices.ALARM_METRIC.usd
