@@ -32,7 +32,7 @@ from spendfuse.ledger.dynamodb_named_values import DynamoNamedValues
 from spendfuse.ledger.dynamodb_overrides import DynamoOverrides
 from spendfuse.ledger.dynamodb_tallies import DynamoTallies
 from spendfuse.ledger.gauges import BudgetSpend, Datum
-from spendfuse.ledger.series_state import SeriesState
+from spendfuse.ledger.series_state import BEDROCK, SeriesState
 from spendfuse.ledger.tally import Series, SeriesKey
 from spendfuse.metrics import UNCONFIRMED_EMAILS, UNMETERED_TOKENS
 
@@ -43,8 +43,6 @@ ATTEMPTS, READ_SECONDS, CLOUDWATCH_READ_SECONDS = 2, 2, 5
 """Short, because the next minute does it all again: a run must end before the next begins."""
 _QUARTER = timedelta(minutes=15)
 _COMPARED = timedelta(hours=1)
-_BEDROCK = "aws"
-"""The provider of Bedrock's calls, as the meter names it."""
 _FIGURES_WAIT = timedelta(hours=1)
 """For CloudWatch: as long as figures wait, no new ones are folded and the gauges stand still."""
 
@@ -203,7 +201,7 @@ class PublishGauges:
         until = _last_quarter(now) - _QUARTER
         since = until - _COMPARED
         counted = self.bedrock.tokens(since, until)
-        return gauges.unmetered_tokens(counted, state.tokens(_BEDROCK, since, until), now)
+        return gauges.unmetered_tokens(counted, state.tokens(BEDROCK, since, until), now)
 
     def _put(self, data: Sequence[Datum], failures: Failures) -> None:
         _count_refused(self.metrics.put(data), failures)

@@ -13,7 +13,7 @@ and keeps figures from being published twice; the books would be right without.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
@@ -33,7 +33,7 @@ CLAIMED = timedelta(seconds=55)
 """Longer than a function that folds may run, and less than until it runs next."""
 _STILL_OPEN = "attribute_not_exists(folded_at)"
 
-Content = TypeVar("Content", bound=Collection[Hashable])
+Content = TypeVar("Content")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,10 @@ class Fold(Generic[Content]):
     table: Table
     log: Log
     read: Callable[[bytes], Content]
-    most_keys: int
-    """Different ones, in the content of all rows that a fold takes; its last row may exceed it."""
+    parts: Callable[[Content], Iterable[Hashable]]
+    """What adding a row's content has to touch; what several rows touch is one part."""
+    most_parts: int
+    """Of a fold; its last row may exceed it."""
 
     def run(
         self,
@@ -143,24 +145,24 @@ class Fold(Generic[Content]):
         gone, end = frozenset(last.keys), max(last.keys, default="")
         left: list[str] = []
         found: dict[str, Content] = {}
-        keys: set[Hashable] = set()
+        parts: set[Hashable] = set()
         size, is_full = 0, False
         for item in self.table.query(rows.log_pk(self.log)):
             sk = _sk(item)
             if sk in gone:
                 left.append(sk)
-            elif not (is_full := self._is_full(len(found), size, len(keys))):
+            elif not (is_full := self._is_full(len(found), size, len(parts))):
                 content = self._readable(item)
                 if content is not None:
                     found[sk] = content
                     size += len(item["data"]["B"])
-                    keys.update(content)
+                    parts.update(self.parts(content))
             elif sk > end:
                 break
         return left, found, is_full
 
-    def _is_full(self, count: int, size: int, keys: int) -> bool:
-        return count >= MOST_ROWS or size >= MOST_BYTES or keys >= self.most_keys
+    def _is_full(self, count: int, size: int, parts: int) -> bool:
+        return count >= MOST_ROWS or size >= MOST_BYTES or parts >= self.most_parts
 
     def _reopened(self, last: FoldRow, now: datetime) -> tuple[int, Mapping[str, Content]] | None:
         """Claim a fold that was left open, unless whoever began it may be at it still."""

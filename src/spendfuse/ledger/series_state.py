@@ -15,6 +15,9 @@ from spendfuse.errors import InputError
 from spendfuse.ledger.tally import Series, SeriesKey, minute_of, start_of
 from spendfuse.ledger.tally_pieces import packed, unpacked
 
+BEDROCK = "aws"
+"""The provider of Bedrock's calls, as the meter names it: it counts tokens itself, for all who
+call it. Of other providers none are kept, or senders that name too many would fill the row."""
 DAYS_KEPT = 40
 MINUTES_KEPT = 180
 _SECONDS = 60
@@ -37,7 +40,7 @@ class SeriesState:
     """Nano-dollars."""
     minutes: Mapping[int, Minute] = field(default_factory=dict)
     provider_tokens: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
-    """Input and output, by provider and minute."""
+    """Input and output, by minute, of providers that are compared with their own count."""
     newest: int | None = None
     """The last minute with a request; None before the first."""
 
@@ -47,7 +50,7 @@ class SeriesState:
         tokens = {name: dict(each) for name, each in self.provider_tokens.items()}
         newest = self.newest
         for (minute, by, value), series in figures.items():
-            if by == "provider":
+            if by == "provider" and value == BEDROCK:
                 of_provider = tokens.setdefault(value, {})
                 used = series.input_tokens + series.output_tokens
                 of_provider[minute] = of_provider.get(minute, 0) + used
@@ -100,7 +103,7 @@ class SeriesState:
     def tokens(self, provider: str, since: datetime, until: datetime) -> int:
         """Return a provider's tokens, input and output, of the minutes that begin in between.
 
-        ``since`` is inclusive, ``until`` exclusive. Only 180 minutes are remembered.
+        ``since`` is inclusive, ``until`` exclusive. Only Bedrock's are remembered, for 180 minutes.
         """
         first = -(-since.timestamp() // _SECONDS)
         return sum(

@@ -25,6 +25,7 @@ from spendfuse.ledger.posting import Posting
 from spendfuse.ledger.share_books import Top
 from spendfuse.ledger.tallies import SHARES_WAIT, Tallies
 from spendfuse.ledger.tally import Series, SeriesKey, ShareKey, Tally, merged_tallies, minute_of
+from spendfuse.metrics import MAX_VALUES
 
 MINUTE = minute_of(NOW)
 LATER = NOW + SHARES_WAIT
@@ -333,6 +334,25 @@ def test_the_same_figures_of_many_postings_are_published_at_once(
     Tallies(table).take_series(NOW, publish_to(published))
 
     assert published == [SUM.series]
+
+
+def test_a_flood_of_ids_as_features_is_not_published_in_many_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # All but fifty are one data point: `other`.
+    monkeypatch.setattr(tallies, "MOST_FIGURES", 2 + MAX_VALUES)
+    table = MemoryTable(page_size=100)
+    of_ids = [
+        Tally(series={SeriesKey(MINUTE, "feature", f"{n}-{each}"): Series(1, 1)})
+        for n in range(20)
+        for each in range(20)
+    ]
+    leave(table, *of_ids)
+    published: list[Figures] = []
+
+    Tallies(table).take_series(NOW, publish_to(published))
+
+    assert sum_of(published) == merged_tallies(of_ids).series
 
 
 def test_what_could_not_be_published_is_published_by_the_next_run(table: MemoryTable) -> None:
