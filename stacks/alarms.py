@@ -41,6 +41,10 @@ class Alarms(Construct):
             self, "Deliveries", maker=maker, watched=watched, figures=figures, mails=mails
         )
         functions = FunctionAlarms(self, "Functions", maker=maker, watched=watched, figures=figures)
+        for heartbeat in functions.heartbeats:
+            # They ring for silence from their first look on, and what they listen to is a minute
+            # old when a first deployment comes to this stack: the later they are made, the better.
+            heartbeat.node.add_dependency(spend, requests, deliveries)
         self.all: tuple[cloudwatch.IAlarm, ...] = (
             *spend.all,
             *requests.all,

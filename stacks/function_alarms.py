@@ -63,6 +63,7 @@ class FunctionAlarms(Construct):
         self._maker = maker
         self._watched = watched
         self.all: list[cloudwatch.IAlarm] = []
+        self.heartbeats: list[cloudwatch.Alarm] = []
         if figures.heartbeat:
             self._heartbeat()
         if figures.function_errors:
@@ -73,12 +74,9 @@ class FunctionAlarms(Construct):
             self._stream_lag(figures.stream_lag_seconds)
 
     def _heartbeat(self) -> None:
-        """Both of what runs once a minute; whatever else is silent may have nothing to do.
-
-        The stacks that they run in are deployed before this one, so they beat before it looks.
-        """
+        """Both of what runs once a minute; whatever else is silent may have nothing to do."""
         beats = self._maker.gauge(metrics.HEARTBEAT, statistic=cloudwatch.Stats.SAMPLE_COUNT)
-        self._add(
+        self._add_heartbeat(
             Naming(
                 "heartbeat",
                 "The ledger has published no figures for 5 minutes.",
@@ -86,11 +84,11 @@ class FunctionAlarms(Construct):
                 part="gauges",
                 critical=True,
             ),
-            below(beats, 1, without_data=ALARMING, enough=5, of_last=5),
+            beats,
         )
         watch_budgets = self._watched.functions[_WATCHER].function
         runs = watch_budgets.metric_invocations(statistic=cloudwatch.Stats.SUM, period=MINUTE)
-        self._add(
+        self._add_heartbeat(
             Naming(
                 "heartbeat",
                 "watch_budgets has not run for 5 minutes.",
@@ -98,8 +96,14 @@ class FunctionAlarms(Construct):
                 part=_kebab(_WATCHER),
                 critical=True,
             ),
-            below(runs, 1, without_data=ALARMING, enough=5, of_last=5),
+            runs,
         )
+
+    def _add_heartbeat(self, naming: Naming, beats: cloudwatch.Metric) -> None:
+        trigger = below(beats, 1, without_data=ALARMING, enough=5, of_last=5)
+        alarm = self._maker.make(self, naming, trigger)
+        self.heartbeats.append(alarm)
+        self.all.append(alarm)
 
     def _function_errors(self) -> None:
         for name, function, scope in self._functions():

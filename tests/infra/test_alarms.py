@@ -255,6 +255,20 @@ def test_no_alarm_rings_before_there_is_data_but_the_heartbeat(alarms):
     assert breaching == {"heartbeat-gauges", "heartbeat-watch-budgets"}
 
 
+def test_the_heartbeats_are_made_last_so_that_there_is_something_to_hear(templates):
+    made = {
+        id_: each
+        for id_, each in templates.stacks["monitoring"]["Resources"].items()
+        if each["Type"].endswith("Alarm")
+    }
+    of_functions = {id_ for id_ in made if id_.startswith("AlarmsFunctions")}
+    heartbeats = {id_ for id_ in made if "Heartbeat" in id_}
+
+    assert len(heartbeats) == 2
+    for each in heartbeats:
+        assert set(made[each]["DependsOn"]) >= made.keys() - of_functions
+
+
 def test_one_cause_rings_once(templates, alarms):
     composite = alarms["spend-incident"]
     ids = {
