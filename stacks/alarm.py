@@ -7,8 +7,9 @@ trigger says what the absence of data means, and none of them rings before there
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from decimal import Decimal
+from functools import partial
 
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -39,47 +40,18 @@ class Trigger:
     """Rings when ``enough`` of the last ``of_last`` periods of the metric are beyond a figure."""
 
     metric: cloudwatch.IMetric
-    comparison: cloudwatch.ComparisonOperator
     figure: Decimal | int
+    _: KW_ONLY
+    comparison: cloudwatch.ComparisonOperator
     without_data: cloudwatch.TreatMissingData
     enough: int = 1
     of_last: int = 1
 
 
-def above(
-    metric: cloudwatch.IMetric,
-    figure: Decimal | int,
-    *,
-    without_data: cloudwatch.TreatMissingData,
-    enough: int = 1,
-    of_last: int = 1,
-) -> Trigger:
-    greater = cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD
-    return Trigger(metric, greater, figure, without_data, enough, of_last)
-
-
-def at_least(
-    metric: cloudwatch.IMetric,
-    figure: Decimal | int,
-    *,
-    without_data: cloudwatch.TreatMissingData,
-    enough: int = 1,
-    of_last: int = 1,
-) -> Trigger:
-    reached = cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD
-    return Trigger(metric, reached, figure, without_data, enough, of_last)
-
-
-def below(
-    metric: cloudwatch.IMetric,
-    figure: Decimal | int,
-    *,
-    without_data: cloudwatch.TreatMissingData,
-    enough: int = 1,
-    of_last: int = 1,
-) -> Trigger:
-    less = cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD
-    return Trigger(metric, less, figure, without_data, enough, of_last)
+_Comparison = cloudwatch.ComparisonOperator
+above = partial(Trigger, comparison=_Comparison.GREATER_THAN_THRESHOLD)
+at_least = partial(Trigger, comparison=_Comparison.GREATER_THAN_OR_EQUAL_TO_THRESHOLD)
+below = partial(Trigger, comparison=_Comparison.LESS_THAN_THRESHOLD)
 
 
 @dataclass(frozen=True, slots=True)
