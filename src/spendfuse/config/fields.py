@@ -67,7 +67,7 @@ _LOG_GROUP = re.compile(r"(?!aws/)[A-Za-z0-9_./#-]{1,512}")
 # https://docs.aws.amazon.com/aws-cost-management/latest/APIReference/API_AnomalySubscription.html
 _MONITOR_ARN = re.compile(r"arn:aws[a-z-]*:ce::\d{12}:anomalymonitor/[0-9a-zA-Z-]+")
 MAX_ATTRIBUTE_BYTES = 256
-MAX_BAND = 10
+MIN_BAND, MAX_BAND = 0.1, 10
 MAX_RUNBOOKS_CHARACTERS = 400
 """An alarm's description has 1,024 characters, and most of them are for people."""
 MAX_STACK_NAME = 63
@@ -88,10 +88,10 @@ def alarm_usd(value: Any) -> Decimal:
 
 def band(value: Any) -> float:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not 0 < value <= MAX_BAND:
+    if not is_number or not MIN_BAND <= value <= MAX_BAND:
         raise ValueError(
-            f"write the band's width in standard deviations, above 0 and {MAX_BAND} at most, such "
-            "as 3: the wider, the rarer the alarm"
+            f"write the band's width in standard deviations, {MIN_BAND} to {MAX_BAND}, such as 3: "
+            "the wider, the rarer the alarm"
         )
     return float(value)
 

@@ -174,6 +174,8 @@ def test_cost_anomalies_are_asked_for_or_not() -> None:
         ({"error_rate": {"percent": 2.5}}, "got 2.5; write a whole number"),
         ({"latency_p95": {"ms": -1}}, "ms: got -1; write 1 or more"),
         ({"spend_anomaly": {"band": 0}}, "band: got 0; write the band's width in standard"),
+        # Python writes it as 1e-07 into the expression, which metric math does not read.
+        ({"spend_anomaly": {"band": 0.0000001}}, "band: got 1e-07; write the band's width"),
         ({"spend_anomaly": {"band": True}}, "band: got true; write the band's width"),
         ({"spend_anomaly": {"band": float("nan")}}, "write the band's width"),
         ({"metering_silent": {"minutes": "60"}}, 'got "60"; write a whole number'),
