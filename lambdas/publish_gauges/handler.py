@@ -41,6 +41,8 @@ logger.setLevel(logging.INFO)
 
 ATTEMPTS, READ_SECONDS, CLOUDWATCH_READ_SECONDS = 2, 2, 5
 """Short, because the next minute does it all again: a run must end before the next begins."""
+SHARES_UNTIL = timedelta(seconds=25)
+"""After a run's start: what is not folded by then is left to the next one."""
 _QUARTER = timedelta(minutes=15)
 _COMPARED = timedelta(hours=1)
 _FIGURES_WAIT = timedelta(hours=1)
@@ -153,7 +155,11 @@ class PublishGauges:
         self._seldom(state, now, failures)
         with failures.noted("the shares were not folded"):
             root = self.definitions.root.name
-            self.tallies.fold_shares(now, lambda shares: log_user_spend(shares, root))
+            self.tallies.fold_shares(
+                now,
+                lambda shares: log_user_spend(shares, root),
+                goes_on=lambda: self.now() < now + SHARES_UNTIL,
+            )
         failures.raise_first()
 
     def _folded_state(self, now: datetime, failures: Failures) -> SeriesState | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -24,6 +24,8 @@ USER_BUCKETS = 256
 MOST_BYTES = 350_000
 """Of one row, which holds 400 KB at most."""
 _KEPT_PERCENT = 90
+_MANY = USER_BUCKETS // 2
+"""Rows of one book: from here on, those of them that are not asked for cost less than calls."""
 _NOTHING = Delta()
 
 
@@ -34,6 +36,14 @@ class Bucket(NamedTuple):
     period: str
     by: ShareBy
     number: int
+
+
+Book = tuple[str, str, ShareBy]
+"""Budget, period, and by what."""
+
+
+class OutOfTimeError(Exception):
+    """Not all was added yet; nothing is wrong."""
 
 
 def bucket_of(key: ShareKey) -> Bucket:
@@ -109,38 +119,61 @@ class ShareBooks:
 
     table: Table
 
-    def add(self, fold: int, shares: Mapping[ShareKey, Delta]) -> None:
+    def add(self, fold: int, shares: Mapping[ShareKey, Delta], goes_on: Callable[[], bool]) -> None:
         """Add what a fold took; what has been added under its number is left alone.
 
         Raises:
+            OutOfTimeError: ``goes_on`` said no; do it again under the same number.
             UnavailableError: not all was added; do it again under the same number.
         """
-        by_bucket: dict[Bucket, dict[str, Delta]] = defaultdict(dict)
+        by_book: dict[Book, dict[int, dict[str, Delta]]] = defaultdict(lambda: defaultdict(dict))
         for key, delta in shares.items():
-            by_bucket[bucket_of(key)][key.value] = delta
-        for bucket, entries in sorted(by_bucket.items()):
-            self._add(bucket, entries, fold)
+            bucket = bucket_of(key)
+            by_book[bucket[:3]][bucket.number][key.value] = delta
+        for book, by_number in sorted(by_book.items()):
+            for number, page in self._found(book, by_number):
+                if page.fold >= fold:
+                    continue
+                if not goes_on():
+                    raise OutOfTimeError
+                self._put(Bucket(*book, number), page.with_added(by_number[number], fold))
 
-    def _add(self, bucket: Bucket, entries: Mapping[str, Delta], fold: int) -> None:
-        key = _key(bucket)
-        item = self.table.get(key)
-        page = Page() if item is None else Page.of_item(item)
-        if page.fold >= fold:
-            return
-        page, data = page.with_added(entries, fold).fitting()
+    def _found(self, book: Book, numbers: Iterable[int]) -> Iterator[tuple[int, Page]]:
+        """Yield these rows of a book as they stand there; one that is not there is empty."""
+        missing = set(numbers)
+        if len(missing) >= _MANY:
+            for number, page in self._pages(*book):
+                if number in missing:
+                    missing.remove(number)
+                    yield number, page
+        else:
+            for number in sorted(missing):
+                item = self.table.get(_key(Bucket(*book, number)))
+                if item is not None:
+                    missing.remove(number)
+                    yield number, Page.of_item(item)
+        for number in sorted(missing):
+            yield number, Page()
+
+    def _put(self, bucket: Bucket, page: Page) -> None:
+        page, data = page.fitting()
+        fold = {"N": str(page.fold)}
         # Where the condition fails, another folder has added the same: it can't have been an
         # earlier fold, for those were over before this one began.
         self.table.write_if(
             "put_item",
-            Item={**key, "data": {"B": data}, "fold": {"N": str(fold)}},
+            Item={**_key(bucket), "data": {"B": data}, "fold": fold},
             ConditionExpression="attribute_not_exists(pk) OR fold < :fold",
-            ExpressionAttributeValues={":fold": {"N": str(fold)}},
+            ExpressionAttributeValues={":fold": fold},
         )
 
     def pages(self, budget: str, period: str, by: ShareBy) -> dict[int, Page]:
         """Return the rows of one book by their bucket's number."""
-        found = self.table.query(rows.shares_pk(budget, period), prefix=f"{by}#")
-        return {int(item["sk"]["S"].removeprefix(f"{by}#")): Page.of_item(item) for item in found}
+        return dict(self._pages(budget, period, by))
+
+    def _pages(self, budget: str, period: str, by: ShareBy) -> Iterator[tuple[int, Page]]:
+        for item in self.table.query(rows.shares_pk(budget, period), prefix=f"{by}#"):
+            yield int(item["sk"]["S"].removeprefix(f"{by}#")), Page.of_item(item)
 
 
 def added_up(parts: Iterable[Mapping[ShareKey, Delta]]) -> dict[ShareKey, Delta]:

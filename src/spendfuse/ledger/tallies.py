@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from spendfuse.errors import InputError, UnavailableError
@@ -14,7 +15,14 @@ from spendfuse.ledger import rows
 from spendfuse.ledger.counters import Delta
 from spendfuse.ledger.fold import Fold, FoldRow
 from spendfuse.ledger.series_state import SeriesState
-from spendfuse.ledger.share_books import ShareBooks, Top, added_up, bucket_of, top_of
+from spendfuse.ledger.share_books import (
+    OutOfTimeError,
+    ShareBooks,
+    Top,
+    added_up,
+    bucket_of,
+    top_of,
+)
 from spendfuse.ledger.table import Table
 from spendfuse.ledger.tally import (
     Series,
@@ -88,7 +96,11 @@ class Tallies:
         return self._state()[0]
 
     def fold_shares(
-        self, now: datetime, seen: Callable[[Mapping[ShareKey, Delta]], None] | None = None
+        self,
+        now: datetime,
+        seen: Callable[[Mapping[ShareKey, Delta]], None] | None = None,
+        *,
+        goes_on: Callable[[], bool] = lambda: True,
     ) -> int:
         """Fold the shares that wait, where it is worth it; return how many rows were folded.
 
@@ -96,6 +108,7 @@ class Tallies:
             now: the current time.
             seen: is given what each fold adds to the books; the same comes again only where a
                 fold was cut short.
+            goes_on: whether there is time for one more row of a book; they may be thousands.
 
         Raises:
             UnavailableError: the table refused; the next call goes on.
@@ -103,16 +116,17 @@ class Tallies:
 
         def add(number: int, found: Mapping[str, Mapping[ShareKey, Delta]]) -> None:
             shares = added_up(found.values())
-            self._books.add(number, shares)
+            self._books.add(number, shares, goes_on)
             if seen:
                 seen(shares)
 
         folded = 0
-        for _ in range(_MOST_FOLDS):
-            count = self._shares.run(now, wait=SHARES_WAIT, add=add)
-            folded += count
-            if not count:
-                break
+        with suppress(OutOfTimeError):
+            for _ in range(_MOST_FOLDS):
+                count = self._shares.run(now, wait=SHARES_WAIT, add=add)
+                folded += count
+                if not count or not goes_on():
+                    break
         return folded
 
     def top(self, budget: str, period: str, by: ShareBy, *, most: int) -> Top:

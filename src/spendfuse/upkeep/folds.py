@@ -84,9 +84,15 @@ def share_fold_units(
     )
     named = max(values_in(workload, workload.models), values_in(workload, workload.features))
     of_names = measured.book_bytes + measured.book_share_bytes * named
+    # Where a fold touches many users' books, all are read in one query; else each by itself.
+    user_reads = (
+        read_units(deployment.user_books * of_users)
+        if 2 * touched >= deployment.user_books
+        else touched * read_units(of_users)
+    )
     books = Units(
         written=touched * write_units(of_users) + _NAMED_BOOKS * write_units(of_names),
-        read=touched * read_units(of_users) + _NAMED_BOOKS * read_units(of_names),
+        read=user_reads + _NAMED_BOOKS * read_units(of_names),
     )
     taken = _taken_units(rows, shares_row_bytes(workload, measured), measured)
     return books.times(workload.counted.totals) + taken

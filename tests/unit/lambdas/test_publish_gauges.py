@@ -450,6 +450,21 @@ def test_the_log_says_what_each_user_spent_in_fields_of_their_own(
     ]
 
 
+def test_shares_for_which_there_is_no_time_are_folded_by_the_next_run(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    post("p1", used("r1", 4))
+    start = NOW + timedelta(hours=1)
+    times = iter([start])
+    caplog.set_level(logging.INFO)
+    replace(run.publish, now=lambda: next(times, start + timedelta(seconds=25)))()
+    after_one_run = [each.getMessage() for each in caplog.records]
+    run.at(start + MINUTE)
+
+    assert "spend by user" not in after_one_run
+    assert "spend by user" in [each.getMessage() for each in caplog.records]
+
+
 def test_of_many_users_the_dearest_hundred_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     shares = {ShareKey("llm", "2026-11", "user", f"u{n}"): Delta(n * USD, 1) for n in range(500)}
     with caplog.at_level(logging.INFO):
@@ -494,6 +509,8 @@ def test_the_gauges_are_out_before_the_function_is_cut_off() -> None:
 
     # With the table out of reach: take_series, series_state, overrides, and then they go out.
     assert 3 * table + cloudwatch <= 50
+    # And a page of shares is read and written, the claim of the fold given back.
+    assert publish_gauges.SHARES_UNTIL.total_seconds() + 2 * table <= 50
 
 
 def test_all_is_wired_on_the_first_event(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:

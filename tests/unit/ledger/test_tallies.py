@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -281,6 +282,51 @@ def test_users_are_spread_over_pages_and_models_are_not(table: MemoryTable) -> N
     assert "model#000" in pages
     assert len([each for each in pages if each.startswith("model#")]) == 1
     assert len([each for each in pages if each.startswith("user#")]) > 5
+
+
+def of_many_users(first: int) -> list[Tally]:
+    """Return what touches all pages of two books, over two postings."""
+    users = range(first, first + 4 * share_books.USER_BUCKETS)
+    return [
+        Tally({key: each for n in users for key, each in a_share(f"u{n}", n, budget).items()})
+        for budget in ("llm", "other")
+    ]
+
+
+def test_a_fold_of_many_pages_goes_on_in_the_next_run_where_time_is_up() -> None:
+    table = MemoryTable(page_size=1000)
+    leave(table, *of_many_users(0))
+    seen: list[Mapping[ShareKey, Delta]] = []
+    runs = []
+    for minutes in range(4):
+        time_left = iter([True] * 200)
+        runs.append(
+            Tallies(table).fold_shares(
+                LATER + timedelta(minutes=minutes),
+                seen.append,
+                goes_on=partial(next, time_left, False),
+            )
+        )
+        top = Tallies(table).top("llm", "2026-11", "user", most=10_000)
+        assert {delta.requests for _, delta in top.entries} == {1}
+        assert len(top.entries) == 4 * share_books.USER_BUCKETS
+
+    assert runs == [0, 0, 2, 0]
+    assert [len(each) for each in seen] == [8 * share_books.USER_BUCKETS]
+
+
+def test_many_pages_of_a_book_are_read_in_few_calls() -> None:
+    table = MemoryTable(page_size=1000)
+    leave(table, *of_many_users(0))
+    Tallies(table).fold_shares(LATER)
+    leave(table, *of_many_users(100), at=100)
+    faulty = FaultyTable(table, -1)
+    Tallies(faulty).fold_shares(AFTER_A_CLAIM)
+    top = Tallies(table).top("llm", "2026-11", "user", most=10_000)
+
+    # Each page is written by itself, and that is all.
+    assert faulty.calls < 2 * share_books.USER_BUCKETS + 20
+    assert sum(delta.requests for _, delta in top.entries) == 8 * share_books.USER_BUCKETS
 
 
 def test_a_row_of_a_newer_version_waits_and_holds_up_no_other(table: MemoryTable) -> None:

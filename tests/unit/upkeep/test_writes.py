@@ -89,7 +89,8 @@ def test_a_fold_s_units_are_about_those_of_the_model(
 
 def assert_about(modelled: Units, charged: Units) -> None:
     assert modelled.written == pytest.approx(charged.written, rel=0.15, abs=2)
-    assert modelled.read == pytest.approx(charged.read, rel=0.15, abs=6)
+    # A first fold finds no books to read; the model's are there.
+    assert modelled.read == pytest.approx(charged.read, rel=0.15, abs=8)
 
 
 def test_packs_that_are_posted_together_share_counters_and_logs(
