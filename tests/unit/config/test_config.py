@@ -167,8 +167,10 @@ def test_the_definitions_survive_their_file() -> None:
         (a_context(nme="x"), 'spendfuse.nme: unknown key; did you mean "name"?'),
         (
             a_context(stage={}),
-            "alarms, alerts, aws_budgets, bedrock_log, budgets, cost_anomaly, fuse, name, rates, "
-            "stages, tags",
+            (
+                "alarms, alerts, aws_budgets, bedrock_log, budgets, cost_anomaly, fuse, name, "
+                "rates, stages, tags"
+            ),
         ),
         (a_context(stages={"x": {"stages": {}}}) | {"stage": "x"}, "has no stages of its own"),
         (a_context(tags={"Project": "a"}), "add the required tags Environment, Team, CostCenter"),
