@@ -8,6 +8,8 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from spendfuse.aws_prices import PRICES_DATE, PRICES_REGION, Price
+from spendfuse.cli.ledger_text import folded
+from spendfuse.cli.price_layout import GAP, table
 from spendfuse.upkeep.bill import Bill, Line, Standing
 from spendfuse.upkeep.deployment import Deployment
 from spendfuse.upkeep.measured import Measured
@@ -15,6 +17,7 @@ from spendfuse.upkeep.workload import Workload
 
 _NANO = Decimal("0.000000001")
 _SHOWN = Decimal("0.0001")
+_TITLES = {"Caused by requests": True, "There without any": False}
 
 
 LEFT_OUT = (
@@ -78,7 +81,7 @@ def _line_json(line: Line) -> dict[str, Any]:
 
 
 def estimate_lines(estimate: Estimate) -> Iterator[str]:
-    """Yield the estimate for people, in 100 columns."""
+    """Yield the estimate for people, as wide as their terminal."""
     bill, work = estimate.bill, estimate.workload
     yield (
         f"{estimate.deployment}: {work.requests:,} requests a month, of {_many(work.users, 'user')}"
@@ -89,11 +92,10 @@ def estimate_lines(estimate: Estimate) -> Iterator[str]:
         f"{_many(work.packs_per_posting, 'pack')} at once; "
         f"{_many(work.models, 'model')}, {_many(work.features, 'feature')}"
     )
-    for title, by_requests in (("Caused by requests", True), ("There without any", False)):
-        lines = [line for line in bill.lines if line.by_requests is by_requests]
-        if lines:
+    for line in _table(bill):
+        if line.startswith(tuple(_TITLES)):
             yield ""
-            yield from _table(title, lines)
+        yield line
     yield ""
     yield f"{'A month':<20} {_dollars(bill.monthly_usd):>12}"
     yield f"{'  without requests':<20} {_dollars(bill.fixed_usd):>12}"
@@ -107,14 +109,18 @@ def estimate_lines(estimate: Estimate) -> Iterator[str]:
     yield "--json has what was measured and assumed, and where each price is from."
 
 
-def _table(title: str, lines: list[Line]) -> Iterator[str]:
-    yield f"{title:<60} {'quantity':>13}  {'at':>12} {'$':>10}"
-    for line in lines:
-        what = f"  {line.service}: {line.what}"
-        yield (
-            f"{what:<60.60} {_quantity(line.quantity):>13}  {_price(line.price):>12} "
-            f"{_shown(line.usd):>10}"
-        )
+def _table(bill: Bill) -> list[str]:
+    """Return both halves of the bill, their columns below each other."""
+    rows = []
+    for title, by_requests in _TITLES.items():
+        found = [_row(line) for line in bill.lines if line.by_requests is by_requests]
+        rows += [(title, "quantity", "at", "$"), *found] if found else []
+    return table(list(folded(rows, indent="")), right=(1, 2, 3), indent="")
+
+
+def _row(line: Line) -> tuple[str, ...]:
+    what = f"{GAP}{line.service}: {line.what}"
+    return what, _quantity(line.quantity), _price(line.price), _shown(line.usd)
 
 
 def _many(count: int, what: str) -> str:

@@ -60,9 +60,13 @@ def folded(
         widths[column] = room
     for row in rows:
         parts = [
-            textwrap.wrap(cell, widths[number], subsequent_indent=GAP) or [""]
+            textwrap.wrap(cell, widths[number], subsequent_indent=_lead(cell) + GAP) or [""]
             if number in columns
             else [cell]
             for number, cell in enumerate(row)
         ]
         yield from zip_longest(*parts, fillvalue="")
+
+
+def _lead(cell: str) -> str:
+    return cell[: len(cell) - len(cell.lstrip())]

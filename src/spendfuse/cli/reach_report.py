@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
+from spendfuse.cli.ledger_text import folded
+from spendfuse.cli.price_layout import GAP, table, width
 from spendfuse.upkeep.nets import Net, Nets
 from spendfuse.upkeep.reach import PACE_MULTIPLE, BudgetReach, Level, PaceReach, Sighting
 
 _CENT = Decimal("0.01")
-_COLUMNS = 98
+_WIDEST = 98
+_HEADS = ("", "reached at", "seen by", "within", "spent")
+_WHO_SEES_WHAT = (
+    "Guard, ledger, fuse and alarms see metered calls of any provider. AWS Budgets and Cost "
+    "Anomaly Detection see AWS's bill alone: no invoice of OpenAI's or Anthropic's. The guard "
+    "refuses in apps that reserve; a forecast of AWS's needs 5 weeks of history."
+)
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
@@ -92,45 +101,47 @@ def _steps_json(net: Net) -> list[dict[str, Any]]:
 
 
 def reach_lines(reach: Reach) -> Iterator[str]:
-    """Yield it for people, in 100 columns."""
+    """Yield it for people, as wide as their terminal."""
     yield f"{reach.deployment}: how late each net is at worst, and what is spent until then"
     for budget in reach.budgets:
         yield ""
-        yield _title(budget, "budget", is_given=reach.is_given)
+        yield from _title(budget, "budget", is_given=reach.is_given)
         yield from _levels(budget)
     for budget in reach.aws_budgets:
         yield ""
-        yield _title(budget, "AWS budget", is_given=reach.is_given)
+        yield from _title(budget, "AWS budget", is_given=reach.is_given)
         yield from _levels(budget)
     if reach.paces:
         yield ""
         yield f"alarms on the pace, from when {_rate(reach.usd_per_hour)} begin"
-        for each in reach.paces:
-            yield _pace_line(each)
+        rows = [_pace_row(each) for each in reach.paces]
+        yield from table(list(folded(rows, columns=(1, 2))), right=(2, 3))
     yield ""
     yield from _steps(reach)
 
 
-def _title(budget: BudgetReach, what: str, *, is_given: bool) -> str:
+def _title(budget: BudgetReach, what: str, *, is_given: bool) -> list[str]:
     span = "in total" if budget.period == "total" else f"a {budget.period}"
     each = f" for each {budget.per}" if budget.per else ""
     why = "" if is_given else f", {PACE_MULTIPLE} times its even pace"
-    return (
+    title = (
         f"{what} {budget.name}: {_dollars(budget.limit_usd)} {span}{each}; "
         f"at {_rate(budget.usd_per_hour)}{why}"
     )
+    return textwrap.wrap(title, _columns(), subsequent_indent=GAP)
 
 
 def _levels(budget: BudgetReach) -> Iterator[str]:
     if not budget.levels:
         yield "  nothing looks at it: it has no rungs, and the guard lets everything pass"
         return
-    yield f"  {'':>14} {'reached at':>14}  {'seen by':<40} {'within':>11} {'spent':>12}"
+    rows: list[tuple[str, ...]] = [_HEADS]
     for level in budget.levels:
-        head = f"  {_kind(level):<14} {_dollars(level.usd):>14}"
+        head = (_kind(level), _dollars(level.usd))
         for sighting in level.sightings:
-            yield f"{head}  {sighting.net.name:<40.40} {_within(sighting)}"
-            head = f"  {'':<14} {'':>14}"
+            rows.append((*head, sighting.net.name, *_within(sighting)))
+            head = ("", "")
+    yield from table(list(folded(rows, columns=(2,))), right=(1, 3, 4))
 
 
 def _kind(level: Level) -> str:
@@ -138,32 +149,28 @@ def _kind(level: Level) -> str:
     return f"{level.percent:>4} % {'trips' if level.trips else words[level.kind]}".rstrip()
 
 
-def _within(sighting: Sighting) -> str:
+def _within(sighting: Sighting) -> tuple[str, str]:
     if sighting.seconds is None or sighting.usd is None:
-        return "no bound"
-    if not sighting.seconds:
-        return f"{'before':>11} {_dollars(sighting.usd):>12}"
-    return f"{duration(sighting.seconds):>11} {_dollars(sighting.usd):>12}"
+        return "no bound", ""
+    within = duration(sighting.seconds) if sighting.seconds else "before"
+    return within, _dollars(sighting.usd)
 
 
-def _pace_line(pace: PaceReach) -> str:
-    left = f"  {pace.name:<27} {pace.figure:<42} "
+def _pace_row(pace: PaceReach) -> tuple[str, ...]:
     if pace.seconds is None or pace.usd is None:
-        return f"{left}{pace.note:>24}"
-    return f"{left}{duration(pace.seconds):>11} {_dollars(pace.usd):>12}"
+        return pace.name, pace.figure, pace.note, ""
+    return pace.name, pace.figure, duration(pace.seconds), _dollars(pace.usd)
 
 
 def _steps(reach: Reach) -> Iterator[str]:
     nets = reach.nets
-    yield "The worst of each step (AWS is up, and each takes as long as its settings let it):"
+    yield "The worst of each step, where AWS is up and each takes what its settings allow:"
     for net in (nets.by_stream, nets.by_schedule, nets.after_a_crash, nets.fuse):
         yield from _wrapped(net.name, net)
     alarms = [each.net for each in reach.paces if each.net.name.startswith("alarm")]
     for net in alarms[:1]:
-        yield from _wrapped("alarms", net)
-    yield "Guard, ledger, fuse and alarms see metered calls of any provider. AWS Budgets and Cost"
-    yield "Anomaly Detection see AWS's bill alone: no invoice of OpenAI's or Anthropic's."
-    yield "The guard refuses in apps that reserve; a forecast of AWS's needs 5 weeks of history."
+        yield from _wrapped(net.name, net)
+    yield from textwrap.wrap(_WHO_SEES_WHAT, _columns())
 
 
 def _wrapped(title: str, net: Net) -> Iterator[str]:
@@ -171,11 +178,15 @@ def _wrapped(title: str, net: Net) -> Iterator[str]:
     line = "   "
     for step in net.steps:
         part = f" {step.what} {duration(step.seconds)};"
-        if len(line) + len(part) > _COLUMNS:
+        if len(line) + len(part) > _columns():
             yield line
             line = "   "
         line += part
     yield line.rstrip(";")
+
+
+def _columns() -> int:
+    return min(width(), _WIDEST)
 
 
 def duration(seconds: int) -> str:

@@ -52,6 +52,13 @@ def test_it_prints_lines_and_what_they_come_to() -> None:
     assert all(len(line) <= 100 for line in result.output.splitlines())
 
 
+def test_every_line_fits_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = run("--requests", "10000000000", "--users", "1000").output.splitlines()
+
+    assert max(map(len, lines)) <= 80
+
+
 def test_json_has_the_lines_their_sum_and_all_that_was_assumed() -> None:
     found = estimate("--requests", "1000000", "--users", "100", "--records-per-pack", "200")
 

@@ -54,9 +54,19 @@ def test_the_table_has_every_rung_and_fits_a_terminal() -> None:
     assert "budget llm: $730.00 a month; at $10.00 an hour, 10 times its even pace" in result.output
     for percent in ("50 %", "80 %", "100 % trips", "100 % limit", "100 % forecast"):
         assert percent in result.output
-    assert "guard: the request is refused                 before        $0.00" in result.output
+    assert "guard: the request is refused         before  $0.00" in result.output
     assert "AWS Cost Anomaly Detection" in result.output
     assert all(len(line) <= 100 for line in result.output.splitlines())
+
+
+def test_every_line_fits_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+    assert max(map(len, run().output.splitlines())) <= 80
+
+
+def test_the_steps_of_an_alarm_are_told_under_its_name() -> None:
+    assert "\n  alarm hourly-spend\n    the SDK gathers" in run().output
 
 
 def test_json_has_each_net_s_seconds_as_the_sum_of_its_steps() -> None:
