@@ -191,7 +191,7 @@ class PublishGauges:
         return data
 
     def _seldom(self, state: SeriesState | None, now: datetime, failures: Failures) -> None:
-        parts: dict[str, Callable[[], Datum]] = {
+        parts: dict[str, Callable[[], Datum | None]] = {
             UNCONFIRMED_EMAILS: lambda: gauges.unconfirmed_emails(self.mail.unconfirmed(), now)
         }
         if state is not None:
@@ -199,11 +199,18 @@ class PublishGauges:
         for part, look in parts.items():
             if self.each_quarter.is_due(part, now):
                 with failures.noted(f"{part} is not known"):
-                    self._put([look()], failures)
-                    self.each_quarter.did(part, now)
+                    found = look()
+                    if found is not None:
+                        self._put([found], failures)
+                        self.each_quarter.did(part, now)
 
-    def _unmetered(self, state: SeriesState, now: datetime) -> Datum:
-        """Compare the last hour of which all should have been metered by now."""
+    def _unmetered(self, state: SeriesState, now: datetime) -> Datum | None:
+        """Compare the last hour of which all should have been metered by now.
+
+        None while figures wait to be folded: what is in them is metered, and not in the state.
+        """
+        if self.tallies.series_wait(before=_last_quarter(now)):
+            return None
         until = _last_quarter(now) - _QUARTER
         since = until - _COMPARED
         counted = self.bedrock.tokens(since, until)

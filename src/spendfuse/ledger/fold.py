@@ -119,6 +119,14 @@ class Fold(Generic[Content]):
                 found[_sk(item)] = content
         return found
 
+    def oldest(self) -> datetime | None:
+        """Return when the oldest of the rows that are not wholly folded was written, if any is."""
+        last = self.last()
+        done = frozenset(last.keys if last.is_done else ())
+        waiting = map(_sk, self.table.query(rows.log_pk(self.log)))
+        sk = next((sk for sk in waiting if sk not in done), None)
+        return None if sk is None else rows.logged_at(sk)
+
     def _begun(
         self, last: FoldRow, now: datetime, wait: timedelta
     ) -> tuple[int, Mapping[str, Content]] | None:

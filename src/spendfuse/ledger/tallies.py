@@ -95,6 +95,15 @@ class Tallies:
         """
         return self._state()[0]
 
+    def series_wait(self, *, before: datetime) -> bool:
+        """Return whether series that were posted before then are not folded yet.
+
+        Raises:
+            UnavailableError: the table can't be read.
+        """
+        oldest = self._series.oldest()
+        return oldest is not None and oldest < before
+
     def fold_shares(
         self,
         now: datetime,

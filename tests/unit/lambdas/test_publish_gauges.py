@@ -153,6 +153,12 @@ def outage(_: object) -> Exception:
     return EndpointConnectionError(endpoint_url="https://monitoring")
 
 
+def outage_of_flows(data: Sequence[Mapping[str, Any]]) -> Exception | None:
+    names = {each["MetricName"] for each in data}
+    # The zeros of flows are published beside the heartbeat.
+    return outage(data) if metrics.COST_USD in names and metrics.HEARTBEAT not in names else None
+
+
 def test_what_was_counted_is_published_once_in_all_by_model_and_by_feature(run: Run) -> None:
     post("p1", used("r1", 2), used("r2", 3, model="o3", attributes={"feature": "chat"}))
     run.at(NOW)
@@ -245,11 +251,8 @@ def test_while_cloudwatch_is_down_figures_wait_and_come_once(run: Run) -> None:
 
 
 def test_after_an_hour_figures_are_given_up_so_that_the_gauges_go_on(run: Run) -> None:
-    def flows_only(data: Sequence[Mapping[str, Any]]) -> Exception | None:
-        return outage(data) if all(each["MetricName"] != "Heartbeat" for each in data) else None
-
     run.mail.fails = False
-    run.cloudwatch.fails = flows_only
+    run.cloudwatch.fails = outage_of_flows
     post("p1", used("r1", 4))
     for minutes in (0, 1, 59, 61):
         with pytest.raises(UnavailableError):
@@ -374,6 +377,23 @@ def test_bedrock_s_count_is_compared_with_what_was_metered_once_a_quarter(run: R
         datetime(2026, 11, 21, 12, 0, tzinfo=UTC),
     ]
     assert {until - since for since, until in run.bedrock.asked} == {timedelta(hours=1)}
+
+
+def test_nothing_is_said_to_be_unmetered_while_figures_wait(run: Run) -> None:
+    post("p1", used("r1", 4))
+    run.cloudwatch.fails = outage_of_flows
+    with pytest.raises(UnavailableError):
+        run.at(NOW)
+    half_an_hour_ago = NOW - timedelta(minutes=30)
+    tokens = {"input_tokens": 1000}
+    post("p2", used("r2", 1, at=half_an_hour_ago, provider="aws", tokens=tokens))
+    run.bedrock.counted = 1000
+    with pytest.raises(UnavailableError):
+        run.at(NOW + timedelta(minutes=15))
+    run.cloudwatch.fails = lambda _: None
+    run.at(NOW + timedelta(minutes=16))
+
+    assert run.cloudwatch.values(metrics.UNMETERED_TOKENS) == [0, 0]
 
 
 def test_what_failed_of_it_comes_with_the_next_minute(run: Run) -> None:
