@@ -82,6 +82,10 @@ class Naming:
         return "\n".join(line for line in lines if line)
 
 
+_TELLS_PEOPLE = ("alerts", "notify")
+"""The topic of the alarms themselves, and the queue and the function that it ends in."""
+
+
 @dataclass(frozen=True, slots=True)
 class AlarmMaker:
     """Makes one deployment's alarms."""
@@ -90,6 +94,12 @@ class AlarmMaker:
     runbooks: str
     people: tuple[sns.ITopic, ...]
     """The topics of an alarm that does not name its own."""
+    past_notify: sns.ITopic
+    """Hears too of what keeps ``notify`` from telling people: as CloudWatch's own JSON."""
+
+    def listeners(self, part: str) -> tuple[sns.ITopic, ...]:
+        """Return who hears of a fault of the queue, topic or function."""
+        return (*self.people, self.past_notify) if part in _TELLS_PEOPLE else self.people
 
     def gauge(
         self,

@@ -34,7 +34,9 @@ class Alarms(Construct):
         mails: bool,
     ) -> None:
         super().__init__(scope, construct_id)
-        maker = AlarmMaker(deployment, figures.runbooks, people=(topics.alerts,))
+        maker = AlarmMaker(
+            deployment, figures.runbooks, people=(topics.alerts,), past_notify=topics.mail
+        )
         spend = SpendAlarms(self, "Spend", maker=maker, budgets=budgets, figures=figures)
         requests = RequestAlarms(self, "Requests", maker=maker, figures=figures)
         deliveries = DeliveryAlarms(

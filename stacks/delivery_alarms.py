@@ -29,9 +29,7 @@ from stacks.alarm import (
 from stacks.alarm_figures import AlarmFigures
 from stacks.watched import Watched
 
-_ALERTS, _MAIL = "alerts", "mail"
-_TELLS_PEOPLE = "notify"
-"""The queue in which the topic ``alerts`` ends."""
+_MAIL = "mail"
 
 _WHAT_IS_DEAD = {
     "usage": "Usage that could not be counted",
@@ -91,7 +89,7 @@ class DeliveryAlarms(Construct):
                 # SQS stops measuring a queue that nobody has touched for six hours, whatever is
                 # in it: silence must not look like an empty queue.
                 above(waiting, 0, without_data=KEEP_STATE),
-                topics=self._listeners(name == _TELLS_PEOPLE),
+                topics=self._maker.listeners(name),
             )
 
     def _queue_age(self, seconds: int) -> None:
@@ -108,7 +106,7 @@ class DeliveryAlarms(Construct):
                 ),
                 # An empty queue has no oldest message.
                 at_least(age, seconds, without_data=NOTHING_WRONG, enough=3, of_last=3),
-                topics=self._listeners(name == _TELLS_PEOPLE),
+                topics=self._maker.listeners(name),
             )
 
     def _queue_stuck(self) -> None:
@@ -143,11 +141,11 @@ class DeliveryAlarms(Construct):
                 # period with nothing done; two in a row are no chance. What failed is offered
                 # again within six minutes, unless Slack asks for a longer rest.
                 above(undone, 0, without_data=NOTHING_WRONG, enough=2, of_last=2),
-                topics=self._listeners(name == _TELLS_PEOPLE),
+                topics=self._maker.listeners(name),
             )
 
     def _delivery_failures(self, name: str, topic: sns.ITopic) -> None:
-        listeners = self._listeners(name == _ALERTS)
+        listeners = self._maker.listeners(name)
         failed = topic.metric_number_of_notifications_failed(
             statistic=cloudwatch.Stats.SUM, period=FIVE_MINUTES
         )
@@ -197,10 +195,6 @@ class DeliveryAlarms(Construct):
                 of_last=4,
             ),
         )
-
-    def _listeners(self, is_about_notify: bool) -> Sequence[sns.ITopic]:  # noqa: FBT001
-        people = self._maker.people
-        return (*people, self._watched.topics[_MAIL]) if is_about_notify else people
 
     def _add(
         self, naming: Naming, trigger: Trigger, *, topics: Sequence[sns.ITopic] | None = None

@@ -31,10 +31,7 @@ from stacks.alarm_figures import AlarmFigures
 from stacks.function import Function
 from stacks.watched import Watched
 
-_MAIL = "mail"
 _WATCHER = "watch_budgets"
-_TELLS_PEOPLE = "notify"
-"""What is wrong with it goes to the topic ``mail`` too, past it."""
 _TRIES_AGAIN_LATE = "trip_fuse"
 
 _WHEN_IT_FAILS = {
@@ -124,7 +121,7 @@ class FunctionAlarms(Construct):
                 above(errors, 0, without_data=KEEP_STATE)
                 if is_critical
                 else above(errors, 0, without_data=KEEP_STATE, enough=2, of_last=3),
-                topics=self._listeners(name),
+                topics=self._maker.listeners(name),
                 scope=scope,
             )
 
@@ -141,7 +138,7 @@ class FunctionAlarms(Construct):
                     part=_kebab(name),
                 ),
                 above(throttles, 0, without_data=KEEP_STATE, enough=2, of_last=3),
-                topics=self._listeners(name),
+                topics=self._maker.listeners(name),
                 scope=scope,
             )
 
@@ -168,10 +165,6 @@ class FunctionAlarms(Construct):
             yield name, function, self
         for name, function in self._watched.removable.items():
             yield name, function, function
-
-    def _listeners(self, name: str) -> Sequence[sns.ITopic]:
-        people = self._maker.people
-        return (*people, self._watched.topics[_MAIL]) if name == _TELLS_PEOPLE else people
 
     def _add(
         self,
