@@ -91,6 +91,7 @@ def test_both_schedules_run_each_minute(templates: Templates) -> None:
 def test_folds_are_as_large_and_as_seldom_as_estimate_counts_with() -> None:
     assert STACKS.fold_rows == fold.MOST_ROWS
     assert tallies.SHARES_WAIT.total_seconds() == STACKS.shares_wait_seconds
+    assert tallies.SHARES_LOOK.total_seconds() == STACKS.shares_look_seconds
     assert STACKS.user_books == share_books.USER_BUCKETS
 
 

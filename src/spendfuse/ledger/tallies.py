@@ -38,6 +38,8 @@ from spendfuse.metrics import MAX_VALUES
 
 SHARES_WAIT = timedelta(hours=1)
 """Each fold writes every row of a book that changed: seldom is cheap."""
+SHARES_LOOK = timedelta(minutes=5)
+"""Between looks where nothing was due: to see how many rows wait, they have to be read."""
 MOST_FIGURES = 5_000
 """That are published at one call, or a few more. A late sender's are of thousands of minutes, and
 each is up to nine data points: a function that is cut off while it publishes them publishes them
@@ -57,6 +59,7 @@ class Tallies:
         self._shares = Fold(table, "shares", shares_of, iter, MOST_SHARES)
         self._series = Fold(table, "series", series_of, _shown, MOST_FIGURES)
         self._books = ShareBooks(table)
+        self._looked_in_vain: datetime | None = None
 
     def take_series(
         self, now: datetime, publish: Callable[[Mapping[SeriesKey, Series]], None]
@@ -124,12 +127,16 @@ class Tallies:
         """
 
         def add(number: int, found: Mapping[str, Mapping[ShareKey, Delta]]) -> None:
+            self._looked_in_vain = None
             shares = added_up(found.values())
             self._books.add(number, shares, goes_on)
             if seen:
                 seen(shares)
 
+        if self._looked_in_vain and now - self._looked_in_vain < SHARES_LOOK:
+            return 0
         folded = 0
+        self._looked_in_vain = now
         with suppress(OutOfTimeError):
             for _ in range(_MOST_FOLDS):
                 count = self._shares.run(now, wait=SHARES_WAIT, add=add)

@@ -36,6 +36,8 @@ class Deployment:
     """Rows of a log that one fold takes at most."""
     shares_wait_seconds: int = 3600
     """How long rows of shares wait for others, where they don't fill a fold."""
+    shares_look_seconds: int = 300
+    """How often those that wait are read, to see whether they fill a fold."""
     user_books: int = 256
     """Rows in which the users of a budget and period are spread."""
 

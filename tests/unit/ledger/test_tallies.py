@@ -120,6 +120,29 @@ def test_few_young_rows_wait_for_company(table: MemoryTable) -> None:
     assert table.items == before
 
 
+def test_rows_that_wait_are_not_read_each_minute(table: MemoryTable) -> None:
+    faulty = FaultyTable(table, -1)
+    folder = Tallies(faulty)
+    calls = []
+    for minutes in range(12):
+        folder.fold_shares(LATER - timedelta(minutes=30 - minutes))
+        calls.append(faulty.calls)
+
+    assert len(set(calls)) == 3
+    assert folder.fold_shares(LATER) == 5
+
+
+def test_after_a_fold_the_next_is_looked_for_at_once(
+    table: MemoryTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fold, "MOST_ROWS", 2)
+    folder = Tallies(table)
+    assert folder.fold_shares(NOW) == 4
+    leave(table, a_tally(7), a_tally(8), at=100)
+
+    assert folder.fold_shares(NOW + timedelta(minutes=1)) == 2
+
+
 def test_many_rows_don_t_wait(table: MemoryTable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fold, "MOST_ROWS", 3)
 
