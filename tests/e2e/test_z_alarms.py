@@ -121,6 +121,37 @@ def test_every_alarm_is_deployed_and_none_rings_for_want_of_data(
     assert not {name for name in ringing if "heartbeat" in name or "metering" in name}
 
 
+def test_a_run_that_the_schedule_starts_is_measured(stage: Deployed, cloudwatch: Any) -> None:
+    resources = stage.sandbox.client("cloudformation").describe_stack_resources(
+        StackName="spendfuse-ledger"
+    )["StackResources"]
+    (function,) = (
+        each["PhysicalResourceId"]
+        for each in resources
+        if each["LogicalResourceId"].startswith("WatchBudgetsFunction")
+        and each["ResourceType"] == "AWS::Lambda::Function"
+    )
+
+    def measured(metric: str) -> list[float]:
+        now = datetime.now(UTC)
+        found = cloudwatch.get_metric_statistics(
+            Namespace="AWS/Lambda",
+            MetricName=metric,
+            Dimensions=[{"Name": "FunctionName", "Value": function}],
+            StartTime=now - 10 * MINUTE,
+            EndTime=now + MINUTE,
+            Period=60,
+            Statistics=["Sum"],
+        )
+        return [each["Sum"] for each in found["Datapoints"]]
+
+    wait_until(lambda: bool(measured("Invocations")), 70)
+
+    assert sum(measured("Invocations")) >= 1
+    # Other tests may have made it fail; where it did not, that is measured too.
+    assert measured("Errors")
+
+
 def test_the_dashboard_is_deployed(cloudwatch: Any) -> None:
     body = json.loads(cloudwatch.get_dashboard(DashboardName="spendfuse")["DashboardBody"])
 

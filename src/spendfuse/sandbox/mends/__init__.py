@@ -17,6 +17,7 @@ from spendfuse.sandbox.mends import (
     cost_explorer,
     event_sources,
     iam_conditions,
+    lambda_figures,
     lambda_runtime,
     sns,
     sqs,
@@ -34,6 +35,7 @@ def apply(folder: Folder, running: Running) -> None:
     cost_explorer.mend()
     event_sources.mend()
     iam_conditions.mend()
+    lambda_figures.mend()
     lambda_runtime.mend(folder.temporary / "runtime")
     sns.mend(smtp_port=running.smtp_port)
     sqs.mend()
