@@ -148,6 +148,9 @@ class DynamoLedger:
     def quarantine(self, pack: Pack, now: datetime) -> tuple[RejectedRecord, ...]:
         """Keep the pack's rejected records with their reasons; again is the same.
 
+        Nothing of a pack that was counted: what is rejected goes by when a pack comes, too, and a
+        record that counted when it first came would count once more when retried from here.
+
         Returns:
             Those that are not kept there whole: too many, too large, or nested too deeply.
 
@@ -155,7 +158,8 @@ class DynamoLedger:
             UnavailableError: not all were kept.
         """
         kept = pack.rejected[:MOST_QUARANTINED]
-        for rejected in kept:
+        is_known = self._table.get(rows.pack_key(pack.id)) is not None
+        for rejected in () if is_known else kept:
             self._table.put(
                 {
                     # By the day of receipt, so that a pack delivered twice leaves one row.

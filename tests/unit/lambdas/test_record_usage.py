@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -169,6 +169,19 @@ def test_a_message_back_from_our_dead_letters_counts_by_its_own_time(
     assert quarantined() == []
 
 
+def test_a_pack_that_was_counted_and_comes_late_once_more_is_not_in_quarantine_too(
+    recorder: RecordUsage,
+) -> None:
+    """Else a retry from there, which has an id of its own, would count it twice."""
+    recorder([a_message(an_evening_pack(), sent=MIDNIGHT_THIRTY - timedelta(hours=1))])
+    counted = recorder.ledger.total("llm", "2026-10")
+
+    assert recorder([a_message(an_evening_pack(), "m2", sent=MIDNIGHT_THIRTY)]) == []
+    assert counted.requests == 1
+    assert quarantined() == []
+    assert recorder.ledger.total("llm", "2026-10") == counted
+
+
 # Bad input: kept with its reason, never in the way of others, never an exception
 
 
@@ -252,6 +265,17 @@ def test_what_the_quarantine_can_t_hold_is_whole_in_the_dead_letters(
     assert "the 1 good ones count" in reason
     assert "record 0: cost_nano_usd: -1 is negative" in reason
     assert len(quarantined()) == 1
+    assert recorder.ledger.total("llm", "2026-11").requests == 1
+
+
+def test_a_dead_letter_that_comes_again_as_it_is_is_one_again(recorder: RecordUsage) -> None:
+    body = raw_pack(*["1"] * 150)
+    recorder([a_message(body)])
+    assert len(dead_letters(recorder)) == 1
+
+    assert recorder([a_message(body, "m2", sent=NOW + timedelta(days=1))]) == []
+    assert len(dead_letters(recorder)) == 1
+    assert len(quarantined()) == 100
     assert recorder.ledger.total("llm", "2026-11").requests == 1
 
 
