@@ -19,13 +19,14 @@ from typing import Any, Literal
 
 from lambdas import definitions_file
 from lambdas.clients import client
+from lambdas.watch_budgets.limits_in_force import LimitsInForce
 from lambdas.watch_budgets.rung_alert import rung_alert, without_order
 from lambdas.watch_budgets.settings import Settings
 from spendfuse.alerts.alert import Alert, alert_from_json
-from spendfuse.budget import Budget, Limits
+from spendfuse.budget import Budget
 from spendfuse.clock import utc_now
 from spendfuse.definitions import Definitions
-from spendfuse.errors import InputError, SpendfuseError
+from spendfuse.errors import InputError
 from spendfuse.fuse.dynamodb import DynamoFuse
 from spendfuse.fuse_state import Allowance, FuseState
 from spendfuse.ledger.counters import Delta
@@ -51,37 +52,6 @@ _PENDING_IS_STUCK_AFTER = timedelta(seconds=20)
 """Longer than another watcher needs between writing a rung down and publishing it."""
 
 Topic = Literal["alerts", "trips"]
-
-
-class LimitsInForce:
-    """The configured limits, and what was set since.
-
-    While the table can't be read, what this process read last holds, and the configured limits
-    before that: a trip too many would stop everybody, and none at all is worse.
-    """
-
-    def __init__(self, stored: DynamoOverrides, definitions: Definitions) -> None:
-        self._stored = stored
-        self._definitions = definitions
-        self._limits = definitions.limits
-
-    def read(self) -> Limits:
-        """Return the limits as they are now."""
-        try:
-            overrides = self._stored.overrides()
-        except SpendfuseError as error:
-            logger.error("no limit set lately is known, the last ones hold: %s", error)  # noqa: TRY400
-        else:
-            self._limits = self._limits._replace(overrides=overrides)
-        return self._limits
-
-    def write_down(self, now: datetime) -> None:
-        """Tell the apps what is deployed; what fails is done a minute later."""
-        try:
-            if self._stored.put_definitions(self._definitions, now):
-                logger.info("the budgets of version %s are in force", self._definitions.version)
-        except SpendfuseError as error:
-            logger.error("apps can't see the deployed budgets: %s", error)  # noqa: TRY400
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,8 @@ from unit.cli.ledger_cli import (
     spend,
 )
 
-from lambdas.watch_budgets.handler import LimitsInForce, WatchBudgets
+from lambdas.watch_budgets.handler import WatchBudgets
+from lambdas.watch_budgets.limits_in_force import LimitsInForce
 from spendfuse.alerts.alert import alert_from_json
 from spendfuse.cli.context import Context
 from spendfuse.fuse.dynamodb import DynamoFuse

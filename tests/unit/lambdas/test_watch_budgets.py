@@ -14,11 +14,11 @@ from packs import NOW
 
 from lambdas.watch_budgets import handler as watch_budgets
 from lambdas.watch_budgets.handler import (
-    LimitsInForce,
     WatchBudgets,
     every_budget,
     touched_budgets,
 )
+from lambdas.watch_budgets.limits_in_force import LimitsInForce
 from spendfuse.alerts.alert import Alert, alert_from_json
 from spendfuse.budget import Budget, Override, Rung
 from spendfuse.definitions import Definitions, FuseDefinition, definitions_from_json

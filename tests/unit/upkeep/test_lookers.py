@@ -17,7 +17,8 @@ from unit.upkeep.posted_packs import MEASURED
 
 from lambdas.publish_gauges.handler import Flows, PublishGauges
 from lambdas.record_usage.handler import DeadLetters, RecordUsage
-from lambdas.watch_budgets.handler import LimitsInForce, WatchBudgets, touched_budgets
+from lambdas.watch_budgets.handler import WatchBudgets, touched_budgets
+from lambdas.watch_budgets.limits_in_force import LimitsInForce
 from spendfuse.budget import Budget, Rung
 from spendfuse.definitions import Definitions, FuseDefinition
 from spendfuse.fuse.dynamodb import DynamoFuse
