@@ -33,7 +33,7 @@ class SpendAlarms(Construct):
         super().__init__(scope, construct_id)
         self._maker = maker
         self._figures = figures
-        self._incident: list[cloudwatch.Alarm] = []
+        self._incident: list[cloudwatch.IAlarmRule] = []
         self.all: list[cloudwatch.AlarmBase] = []
         self._high_daily_cost()
         self._hourly_spend()
@@ -121,7 +121,26 @@ class SpendAlarms(Construct):
             treat_missing_data=KEEP_STATE,
         )
         alarm.node.add_dependency(detector)
-        self._join_incident(alarm)
+        self._join_incident(alarm, only_if=self._worth_an_incident())
+
+    def _worth_an_incident(self) -> cloudwatch.Alarm | None:
+        """Return the alarm without which an anomaly is one of cents, and sets off nothing.
+
+        Of idle hours CloudWatch learns a band of no width, which any request leaves.
+        """
+        usd = self._figures.anomaly_usd
+        if usd is None or not self._figures.spend_incident:
+            return None
+        naming = Naming(
+            "spend-anomaly",
+            f"{dollars(usd)} or more were spent in the last 60 minutes.",
+            "It says nothing by itself: an anomaly below is none that sets off the spend incident.",
+            part="floor",
+        )
+        floor = at_least(self._maker.gauge(metrics.HOURLY_USD), usd, without_data=KEEP_STATE)
+        alarm = self._maker.make(self, naming, floor, topics=())
+        self.all.append(alarm)
+        return alarm
 
     def _budget_used(self, budget: Budget) -> None:
         warning = self._figures.budget_warning_percent
@@ -172,11 +191,15 @@ class SpendAlarms(Construct):
     def _of_incident(self, naming: Naming, trigger: Trigger) -> None:
         self._join_incident(self._maker.make(self, naming, trigger, topics=()))
 
-    def _join_incident(self, alarm: cloudwatch.Alarm) -> None:
+    def _join_incident(
+        self, alarm: cloudwatch.Alarm, *, only_if: cloudwatch.Alarm | None = None
+    ) -> None:
         """Have the incident ring for the alarm, which is silent; or itself, if there is none."""
         if not self._figures.spend_incident:
             self._maker.tell(alarm)
-        self._incident.append(alarm)
+        self._incident.append(
+            cloudwatch.AlarmRule.all_of(alarm, only_if) if only_if is not None else alarm
+        )
         self.all.append(alarm)
 
 

@@ -58,6 +58,7 @@ QUEUES = {"usage": "ledger/UsageQueue", "notify": "alerts/NotifyQueue", "trip": 
 EXPECTED: dict[str, tuple[Any, ...]] = {
     "high-daily-cost": (*LEDGER, "DayToDateUSD", "Maximum", 60, GREATER, 100, (1, 1), "ignore"),
     "hourly-spend": (*LEDGER, "HourlyUSD", "Maximum", 60, GREATER, 20, (1, 5), "ignore"),
+    "spend-anomaly-floor": (*LEDGER, "HourlyUSD", "Maximum", 60, AT_LEAST, 1, (1, 1), "ignore"),
     "budget-used-all-warning": (
         *(*of_budget("all"), "BudgetUsedPercent", "Maximum", 60, AT_LEAST, 80, (1, 1), "ignore"),
     ),
@@ -138,7 +139,10 @@ EXPECTED: dict[str, tuple[Any, ...]] = {
 }
 ON_SEVERAL_METRICS = {"spend-anomaly", *(f"queue-stuck-{name}" for name in QUEUES)}
 BESIDE_A_RUNG = {"budget-used-all-warning"}
-OF_THE_INCIDENT = {"high-daily-cost", "hourly-spend", "spend-anomaly", "budget-used-all-critical"}
+OF_THE_INCIDENT = {
+    *("high-daily-cost", "hourly-spend", "spend-anomaly", "spend-anomaly-floor"),
+    "budget-used-all-critical",
+}
 ABOUT_NOTIFY = {
     "dead-letters-notify",
     "queue-age-notify",
@@ -241,7 +245,7 @@ def test_what_alarms_look_at_is_what_the_ledger_publishes(alarms):
     dimensions = {metrics.DEPLOYMENT, metrics.BUDGET}
     ours = [each for each in alarms.values() if each.get("Namespace") == metrics.NAMESPACE]
 
-    assert len(ours) == 11
+    assert len(ours) == 12
     for alarm in ours:
         assert alarm["MetricName"] in published
         assert {each["Name"] for each in alarm["Dimensions"]} <= dimensions
@@ -283,7 +287,8 @@ def test_one_cause_rings_once(templates, alarms):
     )
 
     assert rule == (
-        '(ALARM("high-daily-cost") OR ALARM("hourly-spend") OR ALARM("spend-anomaly") '
+        '(ALARM("high-daily-cost") OR ALARM("hourly-spend") '
+        'OR (ALARM("spend-anomaly") AND ALARM("spend-anomaly-floor")) '
         'OR ALARM("budget-used-all-critical"))'
     )
     for name in OF_THE_INCIDENT:
@@ -432,6 +437,8 @@ def test_each_alarm_can_be_switched_off_and_takes_no_other_with_it(variants, blo
     for name, left in off.items():
         gone = {each for each in alarms if each.startswith(name)}
         assert gone
+        if name == "spend-incident":
+            gone.add("spend-anomaly-floor")  # Without the incident it says nothing to anybody.
         assert set(left) == set(alarms) - gone
 
 
@@ -442,9 +449,9 @@ def test_the_switches_are_all_that_the_configuration_knows():
 def test_an_alarm_without_the_incident_rings_by_itself(variants, block, alarms):
     alone = variants({"alone": {**block, "alarms": {"spend_incident": False}}})["alone"]
 
-    for name in OF_THE_INCIDENT:
+    for name in OF_THE_INCIDENT - {"spend-anomaly-floor"}:
         assert len(alone[name]["AlarmActions"]) == len(alone[name]["OKActions"]) == 1
-    for name in OF_THE_INCIDENT - {"spend-anomaly"}:
+    for name in OF_THE_INCIDENT - {"spend-anomaly", "spend-anomaly-floor"}:
         assert alone[name]["Threshold"] == alarms[name]["Threshold"]
 
 
@@ -482,11 +489,15 @@ def test_a_figure_in_the_context_is_the_alarm_s_and_no_other_s(variants, block, 
 
 
 def test_the_band_and_the_runbooks_are_the_context_s(variants, block):
-    edit = {"spend_anomaly": {"band": 2.5}, "runbooks": "https://wiki.example.com/llm/"}
+    edit = {
+        "spend_anomaly": {"band": 2.5, "usd": "7.5"},
+        "runbooks": "https://wiki.example.com/llm/",
+    }
     edited = variants({"edited": {**block, "alarms": edit}})["edited"]
     expressions = [each.get("Expression") for each in edited["spend-anomaly"]["Metrics"]]
 
     assert any(str(each).endswith(", 2.5)") for each in expressions)
+    assert edited["spend-anomaly-floor"]["Threshold"] == 7.5
     assert edited["heartbeat-gauges"]["AlarmDescription"].endswith(
         "\nRunbook: https://wiki.example.com/llm/heartbeat.md"
     )

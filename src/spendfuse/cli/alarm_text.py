@@ -35,7 +35,7 @@ def _figures(alarms: AlarmsConfig) -> dict[str, str]:
         "spend_incident": "one for those of spend" if alarms.spend_incident else "",
         "high_daily_cost": _dollars("above {} a day", alarms.high_daily_cost_usd),
         "hourly_spend": _dollars("above {} in 60 minutes", alarms.hourly_spend_usd),
-        "spend_anomaly": _number("beyond {:g} standard deviations", alarms.anomaly_band),
+        "spend_anomaly": _anomaly(alarms),
         "budget_used": f"at {warning} and {critical} %" if warning is not None else "",
         "expensive_request": _dollars("from {} on", alarms.expensive_request_usd),
         "error_rate": _number("from {:,} % on", alarms.error_percent),
@@ -56,6 +56,11 @@ def _figures(alarms: AlarmsConfig) -> dict[str, str]:
 
 def _dollars(text: str, amount: Decimal | None) -> str:
     return "" if amount is None else text.format(_usd(amount))
+
+
+def _anomaly(alarms: AlarmsConfig) -> str:
+    band = _number("beyond {:g} standard deviations", alarms.anomaly_band)
+    return band + _dollars(", from {} an hour on", alarms.anomaly_usd)
 
 
 def _number(text: str, figure: float | None) -> str:

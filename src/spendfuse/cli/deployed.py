@@ -63,6 +63,8 @@ def _alarm_metrics(config: Config) -> Iterator[int]:
     ):
         yield int(figure is not None)
     yield (alarms.anomaly_band is not None) * aws_prices.ANOMALY_ALARM_METRICS
+    # Its floor is an alarm of its own, and of the incident alone.
+    yield int(alarms.anomaly_usd is not None and alarms.spend_incident)
     yield (alarms.budget_warning_percent is not None) * _gauged_budgets(config)
     yield (alarms.budget_critical_percent is not None) * _gauged_budgets(config)
     yield alarms.dead_letters * _QUEUES

@@ -8,7 +8,7 @@ from spendfuse.config.values import AlarmsConfig, CostAnomalyConfig
 
 def alarms_config(block: AlarmsBlock) -> AlarmsConfig:
     """Return each alarm's figure; None where the alarm is off."""
-    used, unmetered = block.budget_used, block.unmetered_use
+    used, unmetered, anomaly = block.budget_used, block.unmetered_use, block.spend_anomaly
     return AlarmsConfig(
         high_daily_cost_usd=block.high_daily_cost.usd if block.high_daily_cost else None,
         hourly_spend_usd=block.hourly_spend.usd if block.hourly_spend else None,
@@ -17,7 +17,8 @@ def alarms_config(block: AlarmsBlock) -> AlarmsConfig:
         expensive_request_usd=block.expensive_request.usd if block.expensive_request else None,
         error_percent=block.error_rate.percent if block.error_rate else None,
         latency_p95_ms=block.latency_p95.ms if block.latency_p95 else None,
-        anomaly_band=block.spend_anomaly.band if block.spend_anomaly else None,
+        anomaly_band=anomaly.band if anomaly else None,
+        anomaly_usd=anomaly.usd if anomaly else None,
         silent_minutes=block.metering_silent.minutes if block.metering_silent else None,
         unmetered_tokens_an_hour=unmetered.tokens_an_hour if unmetered else None,
         dead_letters=block.dead_letters,

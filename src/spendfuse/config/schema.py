@@ -162,6 +162,7 @@ class LatencyBlock(Block):
 
 class SpendAnomalyBlock(Block):
     band: Annotated[float, BeforeValidator(fields.band)] = 3
+    usd: AlarmUsd = Decimal(1)
 
 
 class MeteringSilentBlock(Block):
@@ -194,7 +195,9 @@ class AlarmsBlock(Block):
     )
     error_rate: Annotated[ErrorRateBlock | None, _or_off('{"percent": 10}')] = ErrorRateBlock()
     latency_p95: Annotated[LatencyBlock | None, _or_off('{"ms": 10000}')] = LatencyBlock()
-    spend_anomaly: Annotated[SpendAnomalyBlock | None, _or_off('{"band": 3}')] = SpendAnomalyBlock()
+    spend_anomaly: Annotated[SpendAnomalyBlock | None, _or_off('{"band": 3, "usd": 1}')] = (
+        SpendAnomalyBlock()
+    )
     metering_silent: Annotated[MeteringSilentBlock | None, _or_off('{"minutes": 60}')] = (
         MeteringSilentBlock()
     )

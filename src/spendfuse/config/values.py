@@ -53,6 +53,8 @@ class AlarmsConfig:
     error_percent: int | None
     latency_p95_ms: int | None
     anomaly_band: float | None
+    anomaly_usd: Decimal | None
+    """An hour below it is no anomaly that an incident is made of."""
     """The width of what is expected, in standard deviations."""
     silent_minutes: int | None
     unmetered_tokens_an_hour: int | None

@@ -63,6 +63,7 @@ def test_config_check_shows_each_alarm_with_its_figure_and_those_that_are_off(
 
     assert "  hourly_spend        above $7.50 in 60 minutes" in lines
     assert "  budget_used         at 80 and 100 %" in lines
+    assert "  spend_anomaly       beyond 3 standard deviations, from $1.00 an hour on" in lines
     assert "  off                 latency_p95, heartbeat" in lines
     assert "AWS's cost anomalies: from an impact of $35.00 on, of a new monitor" in lines
 
