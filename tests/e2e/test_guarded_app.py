@@ -69,7 +69,12 @@ def started(listener: socket.socket, folder: Path) -> subprocess.Popen[bytes]:
     app = f"examples/guarded_app/app.py:create_app(records={str(folder)!r})"
     bind = f"fd://{listener.fileno()}"
     return subprocess.Popen(
-        [sys.executable, "-m", "hypercorn", "--workers", "0", "--bind", bind, app],
+        [
+            *(sys.executable, "-m", "hypercorn", "--workers", "0", "--bind", bind),
+            # Longer than a client waits for its turn on a busy machine: a connection that is
+            # closed just as it is used again is no refusal.
+            *("--keep-alive", "75", app),
+        ],
         cwd=PROJECT,
         pass_fds=[listener.fileno()],
     )

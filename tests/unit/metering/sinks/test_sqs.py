@@ -111,9 +111,9 @@ class StandIn:
 
     def counted(self) -> Counter[str]:
         """Return how often each record counts: a pack id is counted once."""
-        packs = {}
+        packs, received_at = {}, datetime.now(UTC)
         for body in self.stored:
-            pack = read_pack(body, received_at=datetime.now(UTC))
+            pack = read_pack(body, received_at=received_at)
             assert pack.rejected == ()
             assert packs.setdefault(pack.id, pack) == pack
         return Counter(record.id for pack in packs.values() for record in pack.records)
