@@ -32,6 +32,10 @@ from spendfuse.metering.sinks.worker import EXIT_SECONDS, STOP, UNTIL_RUNG, Work
 
 logger = logging.getLogger(__name__)
 
+_LOOKS = 3
+_TURN_SECONDS = 0.5
+"""How long a look waits for money that is on its way to the shared store or back."""
+
 
 class LeasedStore:
     """A ``Store`` over a shared one; ``close()``, or the process's end, returns what is borrowed.
@@ -107,13 +111,30 @@ class LeasedStore:
         return self._local.find(hold_id) or self._shared.find(hold_id)
 
     def look(self, counters: Sequence[str]) -> list[Standing | None]:
-        standings = self._shared.look(counters)
+        found: list[Standing | None] = []
+        for _ in range(_LOOKS):
+            before = self._at_rest(counters, wait_seconds=_TURN_SECONDS)
+            standings = self._shared.look(counters)
+            with self._lock:
+                self._holds.sweep(self._clock())
+                found = [
+                    None if each is None else self._purses.as_seen_here(name, each)
+                    for name, each in zip(counters, standings, strict=True)
+                ]
+            # Else money moved meanwhile, and stands in both places or in neither.
+            if before is not None and self._at_rest(counters, wait_seconds=0) == before:
+                break
+        return found
+
+    def _at_rest(self, counters: Sequence[str], *, wait_seconds: float) -> dict[Purse, int] | None:
+        """Return the versions of what counts on the counters; None while money is on its way."""
         with self._lock:
-            self._holds.sweep(self._clock())
-            return [
-                None if each is None else self._purses.as_seen_here(name, each)
-                for name, each in zip(counters, standings, strict=True)
-            ]
+            counted = self._purses.counted(counters)
+        for purse in counted:
+            if not purse.turn.acquire(timeout=wait_seconds):
+                return None
+            purse.turn.release()
+        return counted
 
     def sync(self) -> None:
         """Tell the shared store what was spent, and return what is idle.

@@ -51,6 +51,10 @@ class Purses:
         """Return the purses that have room on one of the counters."""
         return [each for each in list(self.active) if each.room > 0 and each.counts_on(counters)]
 
+    def counted(self, counters: Collection[str]) -> dict[Purse, int]:
+        """Return the purses that count on one of the counters, and which version each is of."""
+        return {each: each.version for each in list(self.active) if each.counts_on(counters)}
+
     def as_seen_here(self, counter: str, standing: Standing) -> Standing:
         """Return a counter's standing with what was spent and not told yet, and without room."""
         spent, held, is_called_in = standing
