@@ -1,7 +1,8 @@
 """Regions in which CloudFormation does not know the types for budgets and cost anomalies.
 
-By the schemas that AWS publishes for each region, as cfn-lint 1.58 has them; a test compares. For
-regions apart from all others (aws-iso, aws-eusc) AWS publishes none.
+By the schemas that AWS publishes for each region, as cfn-lint 1.58 has them; a test compares. A
+type that a schema lacks may be known all the same, so that alone is a warning: it stops only where
+somebody met AWS's refusal. Of regions apart from all others (aws-iso, aws-eusc) AWS publishes none.
 """
 
 from __future__ import annotations
@@ -26,13 +27,14 @@ _NO_BUDGETS = _NO_ANOMALIES | {
     "me-central-1",
 }
 # fmt: on
+_REFUSED = {BUDGET: {"eu-central-2"}}
 WITHOUT = {BUDGET: _NO_BUDGETS, MONITOR: _NO_ANOMALIES, SUBSCRIPTION: _NO_ANOMALIES}
 _APART = ("us-iso", "eu-iso", "eusc-")
 
 
 def _is_known(resource: Resource) -> Iterator[str]:
     region = resource.stack.region
-    if region in WITHOUT[resource.type]:
+    if region in _REFUSED.get(resource.type, ()):
         yield (
             f"is an {resource.type} in {region}; CloudFormation does not know that type there "
             f"(Template format error: Unrecognized resource types: [{resource.type}]): deploy to "
@@ -42,16 +44,21 @@ def _is_known(resource: Resource) -> Iterator[str]:
 
 def _may_be_known(resource: Resource) -> Iterator[str]:
     region = resource.stack.region or ""
+    doubt = ""
     if region.startswith(_APART):
+        doubt = "AWS does not publish which types CloudFormation knows there"
+    elif region in WITHOUT[resource.type] - _REFUSED.get(resource.type, set()):
+        doubt = "AWS's published schemas of that region lack the type"
+    if doubt:
         yield (
-            f"is an {resource.type} in {region}; AWS does not publish which types CloudFormation "
-            f"knows there. If it says Unrecognized resource types, take {_block(resource)} out"
+            f"is an {resource.type} in {region}; {doubt}. If CloudFormation says Unrecognized "
+            f"resource types, deploy to another region or take {_block(resource)} out"
         )
 
 
 RULES = (
     Rule("region", _SOURCE, tuple(WITHOUT), _is_known),
-    Rule("region apart", _SOURCE, tuple(WITHOUT), _may_be_known, warns=True),
+    Rule("region in doubt", _SOURCE, tuple(WITHOUT), _may_be_known, warns=True),
 )
 
 

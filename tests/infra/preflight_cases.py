@@ -479,17 +479,21 @@ REGIONS = [
         "Unrecognized resource types: [AWS::Budgets::Budget]): deploy to another region",
         region="eu-central-2",
     ),
-    Offence("region", budget(), "an AWS::Budgets::Budget in us-gov-west-1", region="us-gov-west-1"),
-    Offence("region", budget(), "an AWS::Budgets::Budget in eu-north-1", region="eu-north-1"),
+]
+DOUBTFUL_REGIONS = [
+    *(
+        Offence("region in doubt", budget(), f"an AWS::Budgets::Budget in {region}", region=region)
+        for region in ("us-gov-west-1", "eu-north-1")
+    ),
     Offence(
-        "region",
+        "region in doubt",
         resource("AWS::CE::AnomalyMonitor"),
         "or take cost_anomaly out",
         region="mx-central-1",
     ),
-]
-DOUBTFUL_REGIONS = [
-    Offence("region apart", budget(), "AWS does not publish which types", region="us-iso-east-1"),
+    Offence(
+        "region in doubt", budget(), "AWS does not publish which types", region="us-iso-east-1"
+    ),
 ]
 
 REFUSED = [
