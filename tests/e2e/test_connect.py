@@ -44,7 +44,7 @@ def wake_the_watcher(stage: Deployed) -> None:
     """As its schedule does each minute: then it writes the budgets down for apps."""
     functions = stage.sandbox.client("lambda")
     names = [each["FunctionName"] for each in functions.list_functions()["Functions"]]
-    (watcher,) = [name for name in names if "WatchBudgets" in name]
+    (watcher,) = [each for each in names if each.startswith("spendfuse-ledger-WatchBudgets")]
     functions.invoke(FunctionName=watcher, Payload=json.dumps({"source": "schedule"}))
 
 
