@@ -163,8 +163,9 @@ class DynamoLedger:
             self._table.put(
                 {
                     # By the day of receipt, so that a pack delivered twice leaves one row.
-                    "pk": {"S": f"quarantine#{pack.received_at:%Y-%m-%d}"},
-                    "sk": {"S": f"{pack.id}#{rejected.position:05d}"},
+                    **rows.quarantine_key(
+                        f"{pack.received_at:%Y-%m-%d}", pack.id, rejected.position
+                    ),
                     "reason": {"S": _cut(rejected.reason, _REASON_BYTES)},
                     "record": {"S": _cut(rejected.raw, _RECORD_BYTES)},
                     "quarantined_at": {"S": utc_text(now)},
@@ -188,14 +189,14 @@ class DynamoLedger:
         return self._counted(ItemKey(budget, period, share_of(value))).nano_usd
 
     def _counted(self, key: ItemKey) -> Delta:
-        item = self._table.get(rows.counter_key(key)) or {}
-        return Delta(*(_number(item, name) for name in ("nano_usd", "requests", "unpriced")))
+        return rows.counted(self._table.get(rows.counter_key(key)))
 
     def dearest_keys(self, budget: str, period: str, *, most: int) -> tuple[KeySpend, ...]:
         """Return the API keys that spent the most on the budget in the period."""
         found = self._table.query(f"budget#{budget}#{period}", prefix="key#")
         spends = [
-            KeySpend(row["sk"]["S"].removeprefix("key#"), _number(row, "nano_usd")) for row in found
+            KeySpend(row["sk"]["S"].removeprefix("key#"), rows.counted(row).nano_usd)
+            for row in found
         ]
         return tuple(sorted(spends, key=lambda each: (-each.nano_usd, each.key_id))[:most])
 
@@ -243,7 +244,3 @@ def _size(text: str) -> int:
 
 def _code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
-
-
-def _number(item: Item, name: str) -> int:
-    return int(item.get(name, {}).get("N", 0))

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from spendfuse.budget import Budget
@@ -18,15 +18,15 @@ from spendfuse.clock import parse_utc, utc_text
 from spendfuse.errors import InputError, UnavailableError
 from spendfuse.ledger import rows
 from spendfuse.ledger.adjustment import Adjustment
+from spendfuse.ledger.conflicts import past_conflicts
 from spendfuse.ledger.counters import TOTAL, Delta, ItemKey
 from spendfuse.ledger.dynamodb import DynamoTable
 from spendfuse.ledger.plan import MAX_TRANSACTION_ITEMS
-from spendfuse.ledger.table import ConditionsFailedError, ConflictError, Item
+from spendfuse.ledger.table import ConditionsFailedError, Item
 from spendfuse.ledger.tally_pieces import share_pieces
 from spendfuse.money import display_usd
 
 _PK = "adjustments"
-_ATTEMPTS = 8
 _DIGEST_CHARACTERS = 32
 _ENOUGH = "nano_usd >= :least"
 
@@ -63,7 +63,8 @@ class DynamoAdjustments:
                 "that fewer budgets match"
             )
         try:
-            self._retried(writes)
+            # Recorders add to the same totals all the time.
+            past_conflicts(partial(self._table.transact, writes), self._sleep)
         except ConditionsFailedError as error:
             if 0 in error.positions:
                 return self._is_ours(adjustment)
@@ -94,22 +95,7 @@ class DynamoAdjustments:
         Raises:
             UnavailableError: the table can't be read.
         """
-        return {key: self._counted(key) for key in keys}
-
-    def _counted(self, key: ItemKey) -> int:
-        item = self._table.get(rows.counter_key(key)) or {}
-        return int(item.get("nano_usd", {}).get("N", 0))
-
-    def _retried(self, writes: Sequence[tuple[str, Item]]) -> None:
-        for attempt in range(_ATTEMPTS):
-            try:
-                self._table.transact(writes)
-            except ConflictError:
-                # Recorders add to the same totals all the time; full jitter, as theirs.
-                self._sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311
-            else:
-                return
-        raise UnavailableError(f"the ledger refused {_ATTEMPTS} times; it is contended")
+        return {key: rows.counted(self._table.get(rows.counter_key(key))).nano_usd for key in keys}
 
     def _is_ours(self, adjustment: Adjustment) -> bool:
         """Return whether what stands there is this very posting, whose answer was lost.

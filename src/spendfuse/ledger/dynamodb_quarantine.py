@@ -9,13 +9,12 @@ from typing import Any
 
 from spendfuse.clock import parse_utc, utc_text
 from spendfuse.errors import InputError
+from spendfuse.ledger import rows
 from spendfuse.ledger.dynamodb import DynamoTable
 from spendfuse.ledger.quarantine import Quarantined
 from spendfuse.ledger.table import Item
 
 logger = logging.getLogger(__name__)
-
-_POSITION_DIGITS = 5
 
 
 class DynamoQuarantine:
@@ -42,7 +41,7 @@ class DynamoQuarantine:
             UnavailableError: the table can't be read.
         """
         day = f"{at:%Y-%m-%d}"
-        for row in self._table.query(f"quarantine#{day}"):
+        for row in self._table.query(rows.quarantine_pk(day)):
             try:
                 yield _quarantined(day, row)
             except (InputError, ValueError, KeyError) as error:
@@ -55,10 +54,7 @@ class DynamoQuarantine:
             UnavailableError: not certain to have been noted; the record may be sent once more.
         """
         self._table.update(
-            Key={
-                "pk": {"S": f"quarantine#{record.day}"},
-                "sk": {"S": f"{record.pack_id}#{record.position:0{_POSITION_DIGITS}d}"},
-            },
+            Key=rows.quarantine_key(record.day, record.pack_id, record.position),
             UpdateExpression="SET retried_at = :now",
             ExpressionAttributeValues={":now": {"S": utc_text(now)}},
         )

@@ -11,7 +11,6 @@ but the same pack once more.
 from __future__ import annotations
 
 import hashlib
-import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,19 +19,18 @@ from typing import TypeVar
 
 from spendfuse.errors import InputError, UnavailableError
 from spendfuse.ledger import rows
+from spendfuse.ledger.conflicts import past_conflicts
 from spendfuse.ledger.counters import ItemKey, merged
 from spendfuse.ledger.plan import MAX_TRANSACTION_ITEMS, Chunk, chunk_of, chunks_of, written
 from spendfuse.ledger.posting import Posting
 from spendfuse.ledger.table import (
     ConditionsFailedError,
-    ConflictError,
     Item,
     Table,
     WriteRefusedError,
 )
 from spendfuse.ledger.tally import merged_tallies
 
-_ATTEMPTS = 8
 _USUAL_PIECES = 2
 """Of a batch's tally: one of its shares, one of its series."""
 _DIGEST_CHARACTERS = 16
@@ -167,13 +165,7 @@ class PostPacks:
             return  # it was counted before
 
     def _retried(self, write: Callable[[], _Answer]) -> _Answer:
-        for attempt in range(_ATTEMPTS):
-            try:
-                return write()
-            except ConflictError:
-                # Full jitter: recorders that collided once should not collide again.
-                self.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311
-        raise UnavailableError(f"the ledger refused {_ATTEMPTS} times; it is contended")
+        return past_conflicts(write, self.sleep)
 
 
 def _batches(postings: Iterable[Posting]) -> Iterable[list[Posting]]:

@@ -57,6 +57,22 @@ def sighting_key(budget: str, period: str, limit_nano_usd: int) -> Item:
     return {"pk": {"S": f"rungs#{budget}#{period}"}, "sk": {"S": f"{SIGHTING}{limit_nano_usd}"}}
 
 
+def counted(item: Item | None) -> Delta:
+    """Return what a counter's row has; zero where there is none."""
+    row = item or {}
+    return Delta(
+        *(int(row.get(name, {}).get("N", 0)) for name in ("nano_usd", "requests", "unpriced"))
+    )
+
+
+def quarantine_pk(day: str) -> str:
+    return f"quarantine#{day}"
+
+
+def quarantine_key(day: str, pack_id: str, position: int) -> Item:
+    return {"pk": {"S": quarantine_pk(day)}, "sk": {"S": f"{pack_id}#{position:05d}"}}
+
+
 def pack_key(pack_id: str, sk: str = "marker") -> Item:
     return {"pk": {"S": f"pack#{pack_id}"}, "sk": {"S": sk}}
 
