@@ -85,6 +85,17 @@ class Context:
         return {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", ())}
 
 
+def output(outputs: Mapping[str, str], key: str) -> str:
+    """Return what a deployed stack says of itself.
+
+    Raises:
+        SettingsError: it does not say it (yet).
+    """
+    if key not in outputs:
+        raise SettingsError(f"the deployed stacks have no output {key}; deploy this version first")
+    return outputs[key]
+
+
 def deployment_in(cdk_json: Path) -> str | None:
     """Return the deployment's name as the nearest cdk.json has it, if there is one."""
     try:

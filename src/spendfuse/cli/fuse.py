@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -14,10 +14,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from spendfuse.alerts.fuse_report import fuse_alert
 from spendfuse.budget import Budget
-from spendfuse.cli.context import Context
+from spendfuse.cli.context import Context, output
 from spendfuse.clock import utc_text
 from spendfuse.definitions import Definitions, definitions_from_json
-from spendfuse.errors import SettingsError, SpendfuseError, UnavailableError
+from spendfuse.errors import SpendfuseError, UnavailableError
 from spendfuse.fuse.dynamodb import DynamoFuse
 from spendfuse.fuse.judgement import FindBudget
 from spendfuse.fuse.key import Key, KeyStore
@@ -65,7 +65,7 @@ class _Fuse:
 def _connect(context: Context) -> _Fuse:
     outputs = context.outputs()
     table, name, ledger_table, topic = (
-        _output(outputs, key)
+        output(outputs, key)
         for key in ("FuseTableName", "FuseName", "LedgerTableName", "AlertsTopicArn")
     )
     dynamodb, sns = context.client("dynamodb"), context.client("sns")
@@ -82,7 +82,7 @@ def _connect(context: Context) -> _Fuse:
 
     return _Fuse(
         name=name,
-        mode=_output(outputs, "FuseMode"),
+        mode=output(outputs, "FuseMode"),
         store=DynamoFuse(dynamodb, table, name),
         key_stores=open_key_stores(KEY_STORES, context.client),
         tell=tell,
@@ -112,12 +112,6 @@ def _deployed_budgets(stored: DynamoOverrides) -> FindBudget:
         return found.budget(name) if found is not None else None
 
     return find_budget
-
-
-def _output(outputs: Mapping[str, str], key: str) -> str:
-    if key not in outputs:
-        raise SettingsError(f"the deployed stacks have no output {key}; deploy this version first")
-    return outputs[key]
 
 
 @click.group()

@@ -11,7 +11,7 @@ from typing import get_args
 import click
 
 from spendfuse.cli.budget_book import Book, caller, open_book
-from spendfuse.cli.context import Context
+from spendfuse.cli.context import Context, output
 from spendfuse.cli.ledger_adjust import (
     SignedDollars,
     adjustment_json,
@@ -28,7 +28,6 @@ from spendfuse.cli.ledger_adjust import (
 from spendfuse.cli.ledger_figures import figures, periods, ranking, shared_budget
 from spendfuse.cli.ledger_json import show_json, top_json
 from spendfuse.cli.ledger_quarantine import quarantine
-from spendfuse.cli.ledger_queues import output
 from spendfuse.cli.ledger_report import show_lines, top_lines
 from spendfuse.cli.options import MOMENT, json_option, one_line_reason, print_json
 from spendfuse.clock import utc_text

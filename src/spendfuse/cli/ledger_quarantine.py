@@ -7,7 +7,7 @@ from datetime import datetime
 
 import click
 
-from spendfuse.cli.context import Context
+from spendfuse.cli.context import Context, output
 from spendfuse.cli.ledger_quarantine_report import (
     Read,
     columns,
@@ -16,7 +16,7 @@ from spendfuse.cli.ledger_quarantine_report import (
     list_lines,
     read,
 )
-from spendfuse.cli.ledger_queues import DeadLetters, dead_letters, output, send
+from spendfuse.cli.ledger_queues import DeadLetters, dead_letters, send
 from spendfuse.cli.ledger_text import count, cut, harmless
 from spendfuse.cli.options import json_option, print_json
 from spendfuse.cli.price_layout import GAP

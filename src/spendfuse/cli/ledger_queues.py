@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from spendfuse.errors import SettingsError, UnavailableError
+from spendfuse.errors import UnavailableError
 from spendfuse.ledger.quarantine import MAX_PACK_BYTES
 
 _MAX_ENTRIES = 10
@@ -20,17 +20,6 @@ class DeadLetters(NamedTuple):
     messages: int
     """About as many: SQS does not count exactly."""
     queue_arn: str
-
-
-def output(outputs: Mapping[str, str], key: str) -> str:
-    """Return what a deployed stack says of itself.
-
-    Raises:
-        SettingsError: it does not say it (yet).
-    """
-    if key not in outputs:
-        raise SettingsError(f"the deployed stacks have no output {key}; deploy this version first")
-    return outputs[key]
 
 
 def dead_letters(sqs: Any, queue_url: str) -> DeadLetters:
