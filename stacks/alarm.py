@@ -17,10 +17,8 @@ from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
-from stacks.ledger_metrics import LedgerMetrics
+from stacks.ledger_metrics import MINUTE, LedgerMetrics
 
-MINUTE = Duration.minutes(1)
-FIVE_MINUTES = Duration.minutes(5)
 TEN_MINUTES = Duration.minutes(10)
 QUARTER = Duration.minutes(15)
 

@@ -14,9 +14,7 @@ from constructs import Construct
 
 from spendfuse import metrics
 from stacks.alarm import (
-    FIVE_MINUTES,
     KEEP_STATE,
-    MINUTE,
     NOTHING_WRONG,
     QUARTER,
     TEN_MINUTES,
@@ -27,6 +25,7 @@ from stacks.alarm import (
     at_least,
 )
 from stacks.alarm_figures import AlarmFigures
+from stacks.ledger_metrics import FIVE_MINUTES, MINUTE
 from stacks.watched import Watched
 
 _MAIL = "mail"

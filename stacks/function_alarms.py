@@ -16,9 +16,7 @@ from constructs import Construct
 from spendfuse import metrics
 from stacks.alarm import (
     ALARMING,
-    FIVE_MINUTES,
     KEEP_STATE,
-    MINUTE,
     NOTHING_WRONG,
     AlarmMaker,
     Naming,
@@ -29,6 +27,7 @@ from stacks.alarm import (
 )
 from stacks.alarm_figures import AlarmFigures
 from stacks.function import Function
+from stacks.ledger_metrics import FIVE_MINUTES, MINUTE
 from stacks.watched import Watched
 
 _WATCHER = "watch_budgets"

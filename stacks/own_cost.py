@@ -31,29 +31,6 @@ _CALLS_A_RUN = 2
 _WOKEN_EVERY_MINUTE = 2
 """``watch_budgets`` and ``publish_gauges``, by a schedule each."""
 
-GAUGES = (
-    metrics.MONTH_TO_DATE_USD,
-    metrics.DAY_TO_DATE_USD,
-    metrics.HOURLY_USD,
-    metrics.ERROR_PERCENT,
-    metrics.MINUTES_SINCE_USAGE,
-    metrics.HEARTBEAT,
-    metrics.UNCONFIRMED_EMAILS,
-    metrics.UNMETERED_TOKENS,
-)
-FLOWS = (
-    metrics.COST_USD,
-    metrics.REQUESTS,
-    metrics.UNPRICED_REQUESTS,
-    metrics.ERRORS,
-    metrics.CACHE_HITS,
-    metrics.INPUT_TOKENS,
-    metrics.OUTPUT_TOKENS,
-    metrics.LATENCY_MS,
-)
-"""Each in all, by model and by feature."""
-FLOWS_IN_ALL_ONLY = (metrics.DEAREST_REQUEST_USD, metrics.QUARANTINED_RECORDS)
-
 
 @dataclass(frozen=True, slots=True)
 class _Use:
@@ -94,10 +71,10 @@ def standing(alarms: Sequence[cloudwatch.IAlarm], budgets: Sequence[Budget]) -> 
     composite = sum(isinstance(each, cloudwatch.CompositeAlarm) for each in alarms)
     watched_metrics = sum(_charged_metrics(each) for each in alarms)
     own_metrics = (
-        len(GAUGES)
+        len(metrics.GAUGES)
         + sum(budget.per is None for budget in budgets)
-        + len(FLOWS)
-        + len(FLOWS_IN_ALL_ONLY)
+        + len(metrics.FLOWS)
+        + len(metrics.FLOWS_IN_ALL_ONLY)
     )
     return (
         Line("metrics of the ledger", own_metrics, aws_prices.METRIC),
@@ -115,7 +92,7 @@ def standing(alarms: Sequence[cloudwatch.IAlarm], budgets: Sequence[Budget]) -> 
 
 def usd_a_value() -> Decimal:
     """Return what each model, and each feature, adds a month."""
-    return aws_prices.METRIC.of(len(FLOWS))
+    return aws_prices.METRIC.of(len(metrics.FLOWS))
 
 
 def _charged_metrics(alarm: cloudwatch.IAlarm) -> int:

@@ -14,8 +14,9 @@ from constructs import Construct
 
 from spendfuse import metrics
 from spendfuse.budget import Budget
-from stacks.alarm import FIVE_MINUTES, KEEP_STATE, AlarmMaker, Naming, Trigger, above, at_least
+from stacks.alarm import KEEP_STATE, AlarmMaker, Naming, Trigger, above, at_least
 from stacks.alarm_figures import AlarmFigures
+from stacks.ledger_metrics import FIVE_MINUTES
 
 
 class SpendAlarms(Construct):

@@ -45,3 +45,28 @@ DEAREST_REQUEST_USD = "DearestRequestUSD"
 """In all only; its Maximum."""
 QUARANTINED_RECORDS = "QuarantinedRecords"
 """In all only."""
+
+# By how they are dimensioned; each name is billed once for each value of its dimensions.
+GAUGES = (
+    MONTH_TO_DATE_USD,
+    DAY_TO_DATE_USD,
+    HOURLY_USD,
+    ERROR_PERCENT,
+    MINUTES_SINCE_USAGE,
+    HEARTBEAT,
+    UNCONFIRMED_EMAILS,
+    UNMETERED_TOKENS,
+)
+"""Of the deployment as a whole; each budget has one more."""
+FLOWS = (
+    COST_USD,
+    REQUESTS,
+    UNPRICED_REQUESTS,
+    ERRORS,
+    CACHE_HITS,
+    INPUT_TOKENS,
+    OUTPUT_TOKENS,
+    LATENCY_MS,
+)
+"""In all, by model and by feature."""
+FLOWS_IN_ALL_ONLY = (DEAREST_REQUEST_USD, QUARANTINED_RECORDS)

@@ -11,8 +11,8 @@ from infra.templates import Templates
 
 from spendfuse import aws_prices, metrics
 from spendfuse.config.schema import AlarmsBlock
+from spendfuse.metrics import FLOWS, FLOWS_IN_ALL_ONLY, GAUGES
 from stacks.function import MEMORY_MB
-from stacks.own_cost import FLOWS, FLOWS_IN_ALL_ONLY, GAUGES
 from stacks.spend_widgets import MOST_GAUGES
 
 SEARCH = re.compile(r"SEARCH\('\{([^}]*)\} ([^']*)', '([^']*)'\)")

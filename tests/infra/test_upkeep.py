@@ -7,14 +7,13 @@ from typing import Any
 import pytest
 from infra.templates import Templates
 
-from spendfuse import aws_prices
+from spendfuse import aws_prices, metrics
 from spendfuse.cli.deployed import standing
 from spendfuse.config import Config
 from spendfuse.ledger import fold, share_books, tallies
 from spendfuse.upkeep.bill import metric_count
 from spendfuse.upkeep.cost_table import USUAL
 from spendfuse.upkeep.deployment import ALARM_PACES, Deployment
-from stacks import own_cost
 
 STACKS = Deployment()
 
@@ -144,9 +143,9 @@ def _charged_metrics(alarm: dict[str, Any]) -> int:
 
 def test_estimate_and_the_dashboard_count_the_same_metrics() -> None:
     for models, features in ((0, 0), (3, 5)):
-        flows = len(own_cost.FLOWS) * (1 + models + features) + len(own_cost.FLOWS_IN_ALL_ONLY)
+        flows = len(metrics.FLOWS) * (1 + models + features) + len(metrics.FLOWS_IN_ALL_ONLY)
 
-        assert metric_count(2, models, features) == 2 + len(own_cost.GAUGES) + flows
+        assert metric_count(2, models, features) == 2 + len(metrics.GAUGES) + flows
 
 
 def test_the_table_of_the_docs_is_about_a_deployment_with_all_its_alarms(config: Config) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
-from spendfuse import aws_prices
+from spendfuse import aws_prices, metrics
 from spendfuse.aws_prices import Price
 from spendfuse.upkeep.deployment import Deployment
 from spendfuse.upkeep.folds import fold_units, idle_units, series_folds, share_folds
@@ -38,9 +38,6 @@ _BEDROCK_METRICS = 4
 _QUARTERLY_METRICS = 2
 _MOST_USER_LINES, _USER_LINE_BYTES = 100, 330
 """In publish_gauges' log, of each fold of shares: what the dearest users spent."""
-_GAUGES = 8
-"""Of the deployment as a whole; and one of each budget."""
-_FLOWS, _FLOWS_IN_ALL_ONLY = 8, 2
 _METRICS_A_CALL = 1_000
 
 
@@ -107,8 +104,8 @@ class Bill:
 
 def metric_count(budgets: int, models: int, features: int) -> int:
     """Return how many custom metrics are published: names by their dimensions."""
-    flows = _FLOWS * (1 + models + features) + _FLOWS_IN_ALL_ONLY
-    return budgets + _GAUGES + flows
+    flows = len(metrics.FLOWS) * (1 + models + features) + len(metrics.FLOWS_IN_ALL_ONLY)
+    return budgets + len(metrics.GAUGES) + flows
 
 
 def watch_units(budgets: int) -> Units:
@@ -175,7 +172,7 @@ class _Model:
     def standing(self) -> Iterator[Line]:
         there = self.there
         runs = SECONDS_A_MONTH // self.deployment.schedule_seconds
-        metrics = self._metrics()
+        published = self._metrics()
         asked = _QUARTERS_A_MONTH * int(there.asks_bedrock)
         watched, gauged = (
             self._watch_units(),
@@ -191,7 +188,7 @@ class _Model:
         busy = self._gb_seconds(runs, self._watch_ms() + self._gauges_ms())
         polls = SECONDS_A_MONTH // _POLL_SECONDS * _POLLERS * self.deployment.polled_queues
         for line in (
-            ("custom metrics", metrics, aws_prices.METRIC),
+            ("custom metrics", published, aws_prices.METRIC),
             (
                 "gauges published each minute",
                 runs + _QUARTERS_A_MONTH * _QUARTERLY_METRICS,
