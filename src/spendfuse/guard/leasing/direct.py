@@ -101,14 +101,11 @@ class DirectRequests:
 
     def _was_others_turn(self, step: Reserve) -> bool:
         """Wait for those who talk to the shared store just now; return whether there were any."""
-        refusing = _refusing(step)
         was_others = False
-        for each in list(self._local.purses.active):
-            if each.counts_on(refusing):
-                if not each.turn.acquire(blocking=False):
-                    was_others = True
-                    each.turn.acquire()
-                each.turn.release()
+        for each in self._local.purses.counted(_refusing(step)):
+            if not each.comes_to_rest(0):
+                was_others = True
+                each.comes_to_rest()
         return was_others
 
     def settle(self, step: Settle) -> Settled | Unseeded:

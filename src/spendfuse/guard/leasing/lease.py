@@ -202,6 +202,16 @@ class Purse:
         self.mark += nano_usd
         self.see_the_end()
 
+    def comes_to_rest(self, wait_seconds: float = -1) -> bool:
+        """Wait until nobody speaks of it to the shared store; False if that takes longer.
+
+        Without a time it waits for as long as it takes.
+        """
+        if not self.turn.acquire(timeout=wait_seconds):
+            return False
+        self.turn.release()
+        return True
+
     def counts_on(self, counters: Collection[str]) -> bool:
         """Return whether one of the counters is among its levels'."""
         return any(level.counter in counters for level in self.levels)

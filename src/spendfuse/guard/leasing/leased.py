@@ -130,11 +130,8 @@ class LeasedStore:
         """Return the versions of what counts on the counters; None while money is on its way."""
         with self._lock:
             counted = self._purses.counted(counters)
-        for purse in counted:
-            if not purse.turn.acquire(timeout=wait_seconds):
-                return None
-            purse.turn.release()
-        return counted
+        is_at_rest = all(purse.comes_to_rest(wait_seconds) for purse in counted)
+        return counted if is_at_rest else None
 
     def sync(self) -> None:
         """Tell the shared store what was spent, and return what is idle.
